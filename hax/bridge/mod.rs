@@ -1,0 +1,3 @@
+//! The bridge proper: what is done with every request of Motr and every watch of Consul.
+
+pub mod update;
