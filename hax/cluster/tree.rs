@@ -1,0 +1,166 @@
+//! The configuration tree under `m0conf/` (4/KV), as the bridge needs it.
+
+use std::collections::HashMap;
+
+use halink::{Fid, FidType, HaState};
+use serde::Deserialize;
+
+/// The container of fids that Hare's tools allocate: a decimal key in KV or in Consul stands for
+/// the fid with this container and the type at hand (4/KV).
+const CONTAINER: u64 = 1;
+
+/// The fid that a decimal key stands for.
+pub fn fid_of_key(fid_type: FidType, key: u64) -> Fid {
+    Fid::typed(fid_type, CONTAINER, key)
+}
+
+/// What `m0conf/` says, indexed by fid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfTree {
+    states: HashMap<Fid, HaState>,
+    process_of: HashMap<Fid, Fid>,
+    services_of: HashMap<Fid, Vec<Fid>>,
+    twin_of: HashMap<Fid, Fid>,
+    processes_on: HashMap<String, Vec<Fid>>,
+}
+
+/// The value of an object's key; other members are other readers' business.
+#[derive(Deserialize)]
+struct StoredObject {
+    name: Option<String>,
+    state: Option<String>,
+    sdev: Option<String>,
+    /// 4/KV's name for `sdev`; real trees say `sdev`.
+    dev: Option<String>,
+}
+
+impl ConfTree {
+    /// Reads a tree from its keys and values. A key or value that is not understood is left out:
+    /// the tree has other writers, and one bad value must not hide the rest.
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut tree = Self::default();
+        for (key, value) in pairs {
+            let parts: Vec<&str> = key.split('/').collect();
+            if let ["m0conf", path @ ..] = parts.as_slice() {
+                tree.add(path, value);
+            }
+        }
+        tree.process_names_to_nodes();
+        tree
+    }
+
+    fn add(&mut self, path: &[&str], value: &[u8]) {
+        match path {
+            // `nodes/<name>/processes/<key>/...`: what a process consists of, by name and key.
+            ["nodes", node, "processes", key, rest @ ..] if key.parse::<u64>().is_ok() => {
+                let Ok(key) = key.parse() else { return };
+                let process = fid_of_key(FidType::Process, key);
+                let known = self.processes_on.entry((*node).to_owned()).or_default();
+                if !known.contains(&process) {
+                    known.push(process);
+                }
+                if let ["services", _] = rest
+                    && let Some(service) = service_fid(value)
+                {
+                    self.add_service(process, service);
+                }
+            }
+            [.., "processes", process, "services", service] => {
+                if let (Ok(process), Ok(service)) = (process.parse(), service.parse()) {
+                    self.add_service(process, service);
+                    self.add_object(service, value);
+                }
+            }
+            [.., last] => {
+                if let Ok(fid) = last.parse() {
+                    self.add_object(fid, value);
+                }
+            }
+            [] => {}
+        }
+    }
+
+    fn add_service(&mut self, process: Fid, service: Fid) {
+        self.process_of.insert(service, process);
+        let services = self.services_of.entry(process).or_default();
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
+
+    fn add_object(&mut self, fid: Fid, value: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<StoredObject>(value) else {
+            // Present, without a state: `m0conf/pools/<fid>` holds a bare name.
+            self.states.entry(fid).or_insert(HaState::Unknown);
+            return;
+        };
+        let state = object.state.and_then(|state| state.parse().ok()).unwrap_or(HaState::Unknown);
+        self.states.insert(fid, state);
+        if let Some(Ok(sdev)) = object.sdev.or(object.dev).map(|sdev| sdev.parse::<Fid>()) {
+            self.twin_of.insert(fid, sdev);
+            self.twin_of.insert(sdev, fid);
+        }
+        // `nodes/<fid>` = {"name", ...}: remembered as a node without processes until the
+        // end of the parse, when `nodes/<fid>/processes/` has been seen too.
+        if fid.fid_type() == Some(FidType::Node)
+            && let Some(name) = object.name
+        {
+            self.processes_on.entry(name).or_default();
+        }
+    }
+
+    /// Keeps the order of fids in what is derived from hash maps stable.
+    fn process_names_to_nodes(&mut self) {
+        for processes in self.processes_on.values_mut() {
+            processes.sort_unstable();
+        }
+        for services in self.services_of.values_mut() {
+            services.sort_unstable();
+        }
+    }
+
+    /// The stored state of an object; a drive and its sdev share what either has stored.
+    /// `None`: the tree does not know the object.
+    pub fn stored_state(&self, object: Fid) -> Option<HaState> {
+        let own = self.states.get(&object).copied();
+        let twin = self.twin_of.get(&object).and_then(|twin| self.states.get(twin)).copied();
+        match (own, twin) {
+            (None | Some(HaState::Unknown), Some(twin)) => Some(twin),
+            _ => own,
+        }
+    }
+
+    /// The process a service belongs to.
+    pub fn process_of(&self, service: Fid) -> Option<Fid> {
+        self.process_of.get(&service).copied()
+    }
+
+    /// The services of a process.
+    pub fn services_of(&self, process: Fid) -> &[Fid] {
+        self.services_of.get(&process).map_or(&[], Vec::as_slice)
+    }
+
+    /// The processes configured on a node, by the node's name.
+    pub fn processes_on(&self, node: &str) -> &[Fid] {
+        self.processes_on.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Objects the tree knows.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether the tree knows nothing.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+}
+
+/// A service's fid in `services/<type>`: a decimal key, or the fid itself.
+pub fn service_fid(value: &[u8]) -> Option<Fid> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    match text.parse::<u64>() {
+        Ok(key) => Some(fid_of_key(FidType::Service, key)),
+        Err(_) => text.parse().ok(),
+    }
+}

@@ -1,0 +1,116 @@
+//! The queue of requests: whose turn it is, and which entrypoint request has waited too long.
+//!
+//! Pure: time comes in as an argument. The rules are in `rfc/7-ordering.md`.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use halink::{EntrypointRequest, Fid, Received};
+use tokio::time::Instant;
+
+/// A process is told EAGAIN at most once in this time (7/ORDER, O6). Motr asks again at once.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// What waits for its turn.
+#[derive(Debug)]
+pub enum Request {
+    /// A process asks for the entrypoint.
+    Entrypoint(EntrypointRequest),
+    /// A message whose handling needs Consul.
+    Message(Received),
+}
+
+/// A request with the moment it arrived.
+#[derive(Debug)]
+pub struct Item {
+    /// The request.
+    pub request: Request,
+    /// When its callback ran.
+    pub arrived: Instant,
+}
+
+/// Requests in the order of arrival.
+#[derive(Debug)]
+pub struct Queue {
+    items: VecDeque<Item>,
+    told_again: HashMap<Fid, Instant>,
+    timeout: Duration,
+}
+
+impl Queue {
+    /// An empty queue; `timeout` is the bound of an entrypoint request (7/ORDER, O5).
+    pub fn new(timeout: Duration) -> Self {
+        Self { items: VecDeque::new(), told_again: HashMap::new(), timeout }
+    }
+
+    /// Requests that wait.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds a request at the end.
+    pub fn push(&mut self, request: Request, arrived: Instant) {
+        self.items.push_back(Item { request, arrived });
+    }
+
+    /// Takes the request whose turn it is. While the first entrypoint request is paused, all
+    /// entrypoint requests wait and the others pass.
+    pub fn next(&mut self, now: Instant) -> Option<Item> {
+        let mut paused = false;
+        let position = self.items.iter().position(|item| match &item.request {
+            Request::Message(_) => true,
+            Request::Entrypoint(_) if paused => false,
+            Request::Entrypoint(request) => {
+                paused = self.paused_until(request.process).is_some_and(|until| until > now);
+                !paused
+            }
+        })?;
+        self.items.remove(position)
+    }
+
+    /// Takes the first entrypoint request if it has waited up to its bound: it is to be
+    /// answered EAGAIN. Call it only while no entrypoint request is in hand (7/ORDER, O2).
+    pub fn expired(&mut self, now: Instant) -> Option<Item> {
+        let position = self.first_entrypoint()?;
+        if self.deadline(&self.items[position])? > now {
+            return None;
+        }
+        self.items.remove(position)
+    }
+
+    /// When `next` or `expired` may have a new answer though nothing has arrived.
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let item = &self.items[self.first_entrypoint()?];
+        let Request::Entrypoint(request) = &item.request else { return None };
+        match self.paused_until(request.process) {
+            Some(until) if until > now => Some(until),
+            _ => self.deadline(item),
+        }
+    }
+
+    /// Until when an entrypoint request may wait; `None` for other requests.
+    pub fn deadline(&self, item: &Item) -> Option<Instant> {
+        let Request::Entrypoint(request) = &item.request else { return None };
+        let bound = item.arrived + self.timeout;
+        Some(self.paused_until(request.process).map_or(bound, |until| until.max(bound)))
+    }
+
+    /// Notes that a process was told EAGAIN.
+    pub fn told_again(&mut self, process: Fid, now: Instant) {
+        self.told_again.retain(|_, at| *at + PAUSE > now);
+        self.told_again.insert(process, now);
+    }
+
+    fn first_entrypoint(&self) -> Option<usize> {
+        self.items.iter().position(|item| matches!(item.request, Request::Entrypoint(_)))
+    }
+
+    fn paused_until(&self, process: Fid) -> Option<Instant> {
+        self.told_again.get(&process).map(|at| *at + PAUSE)
+    }
+}
