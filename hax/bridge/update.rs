@@ -28,6 +28,17 @@ pub enum WatchUpdate {
     },
 }
 
+impl WatchUpdate {
+    /// Entries of the payload that say nothing of an object of Motr.
+    pub fn ignored(&self) -> usize {
+        match self {
+            Self::Services(_) => 0,
+            Self::Checks { ignored, .. } | Self::KeyPrefix { ignored, .. } => *ignored,
+            Self::Nodes(nodes) => nodes.len(),
+        }
+    }
+}
+
 /// Health of one service instance, which is one Motr process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceHealth {
@@ -37,6 +48,8 @@ pub struct ServiceHealth {
     pub node: String,
     /// The worst of its checks, the node's own included.
     pub status: CheckStatus,
+    /// Raft index at which the check that decided `status` last changed (`ModifyIndex`).
+    pub index: u64,
 }
 
 /// Health of one node.

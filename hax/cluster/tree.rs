@@ -27,7 +27,6 @@ pub struct ConfTree {
 /// The value of an object's key; other members are other readers' business.
 #[derive(Deserialize)]
 struct StoredObject {
-    name: Option<String>,
     state: Option<String>,
     sdev: Option<String>,
     /// 4/KV's name for `sdev`; real trees say `sdev`.
@@ -45,7 +44,7 @@ impl ConfTree {
                 tree.add(path, value);
             }
         }
-        tree.process_names_to_nodes();
+        tree.sort();
         tree
     }
 
@@ -100,17 +99,10 @@ impl ConfTree {
             self.twin_of.insert(fid, sdev);
             self.twin_of.insert(sdev, fid);
         }
-        // `nodes/<fid>` = {"name", ...}: remembered as a node without processes until the
-        // end of the parse, when `nodes/<fid>/processes/` has been seen too.
-        if fid.fid_type() == Some(FidType::Node)
-            && let Some(name) = object.name
-        {
-            self.processes_on.entry(name).or_default();
-        }
     }
 
     /// Keeps the order of fids in what is derived from hash maps stable.
-    fn process_names_to_nodes(&mut self) {
+    fn sort(&mut self) {
         for processes in self.processes_on.values_mut() {
             processes.sort_unstable();
         }

@@ -1,0 +1,145 @@
+//! The lane: one task that turns updates into notes and broadcasts them, one at a time
+//! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
+
+use halink::{Fid, HaState, LinkId, Note, Received};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info};
+
+use super::notes::Notes;
+use super::outbox::Outbox;
+use super::update::WatchUpdate;
+use crate::cluster::Snapshot;
+
+/// Broadcasts that may wait; one more is refused.
+const WAITING_MAX: usize = 64;
+
+/// What came of a watch update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WatchOutcome {
+    /// Notes broadcast.
+    pub notes: usize,
+    /// Links they were sent to.
+    pub links: usize,
+    /// Entries of the payload that say nothing to Motr.
+    pub ignored: usize,
+}
+
+/// Why a broadcast was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LaneError {
+    /// Too many wait already.
+    #[error("{WAITING_MAX} broadcasts are waiting; try again later")]
+    Busy,
+    /// The bridge is stopping.
+    #[error("the bridge is stopping")]
+    Stopping,
+}
+
+enum Broadcast {
+    Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
+    Motr(Received, Vec<Note>),
+    Isolate(LinkId, Fid),
+}
+
+/// The way into the lane.
+#[derive(Debug, Clone)]
+pub struct Lane(mpsc::Sender<Broadcast>);
+
+impl std::fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Broadcast")
+    }
+}
+
+impl Lane {
+    /// Starts the lane's task, which ends when every clone of the `Lane` is dropped.
+    pub fn spawn(
+        outbox: Outbox,
+        links: std::sync::Arc<super::links::Links>,
+        view: watch::Receiver<Snapshot>,
+    ) -> (Self, JoinHandle<()>) {
+        let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
+        let task = tokio::spawn(async move {
+            while let Some(broadcast) = receiver.recv().await {
+                let view = view.borrow().clone();
+                run(broadcast, &outbox, &links, &view).await;
+            }
+        });
+        (Self(sender), task)
+    }
+
+    /// Broadcasts what a watch said, and waits until it has been handed to every link.
+    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, LaneError> {
+        let (reply, outcome) = oneshot::channel();
+        self.push(Broadcast::Watch(update, reply))?;
+        outcome.await.map_err(|_| LaneError::Stopping)
+    }
+
+    /// Broadcasts the notes of an NVEC SET of Motr, then acknowledges it.
+    /// Gives the message back if it is not taken.
+    pub fn motr(&self, received: Received, notes: Vec<Note>) -> Result<(), (Received, LaneError)> {
+        match self.0.try_reserve() {
+            Ok(slot) => {
+                slot.send(Broadcast::Motr(received, notes));
+                Ok(())
+            }
+            Err(error) => Err((received, error.into())),
+        }
+    }
+
+    /// Tells every other link that the process at the end of `link` has failed.
+    pub fn isolate(&self, link: LinkId, process: Fid) -> Result<(), LaneError> {
+        self.push(Broadcast::Isolate(link, process))
+    }
+
+    fn push(&self, broadcast: Broadcast) -> Result<(), LaneError> {
+        Ok(self.0.try_send(broadcast)?)
+    }
+}
+
+impl<T> From<mpsc::error::TrySendError<T>> for LaneError {
+    fn from(error: mpsc::error::TrySendError<T>) -> Self {
+        match error {
+            mpsc::error::TrySendError::Full(_) => Self::Busy,
+            mpsc::error::TrySendError::Closed(_) => Self::Stopping,
+        }
+    }
+}
+
+async fn run(
+    broadcast: Broadcast,
+    outbox: &Outbox,
+    links: &super::links::Links,
+    view: &Snapshot,
+) {
+    match broadcast {
+        Broadcast::Watch(update, reply) => {
+            let notes = Notes::of(&update, view, links.own_process());
+            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
+            for process in notes.failed_processes().filter(|process| links.is_up(*process)) {
+                outbox.retire(process, "Consul says that it has failed").await;
+            }
+            let outcome = WatchOutcome {
+                notes: notes.as_slice().len(),
+                links: links_reached,
+                ignored: update.ignored() + notes.outdated,
+            };
+            info!(?outcome, "broadcast what a watch said");
+            // Who asked may have gone away; the broadcast is done all the same.
+            let _ = reply.send(outcome);
+        }
+        Broadcast::Motr(received, notes) => {
+            let notes = Notes::of_motr(notes);
+            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
+            debug!(notes = notes.as_slice().len(), links_reached, "broadcast an NVEC SET of Motr");
+            received.delivered().await;
+        }
+        Broadcast::Isolate(link, process) => {
+            let notes = Notes::of_process(process, HaState::Failed, view);
+            let links_reached = outbox.broadcast(notes.as_slice(), Some(link)).await;
+            error!(%process, links_reached, "told every other process that this one has failed");
+        }
+    }
+}

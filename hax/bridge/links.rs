@@ -1,0 +1,132 @@
+//! The links that are alive.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use halink::{Fid, Link, LinkId};
+
+/// The table of links. Its lock is held for look-ups only.
+#[derive(Debug)]
+pub struct Links {
+    own: Fid,
+    links: Mutex<BTreeMap<LinkId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    process: Fid,
+    endpoint: String,
+    connected: Instant,
+    received: u64,
+    /// The process has reported STARTED over this link and serves requests.
+    up: bool,
+}
+
+/// One link, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The link.
+    pub id: LinkId,
+    /// The process at the other end.
+    pub process: Fid,
+    /// Its endpoint.
+    pub endpoint: String,
+    /// Since when the link exists.
+    pub age: Duration,
+    /// Messages received over it.
+    pub received: u64,
+    /// Whether the process has reported over it that it is up.
+    pub up: bool,
+    /// Whether this is the bridge's link to itself.
+    pub own: bool,
+}
+
+impl Links {
+    /// An empty table; `own` is the bridge's own process.
+    pub fn new(own: Fid) -> Self {
+        Self { own, links: Mutex::default() }
+    }
+
+    /// The bridge's own process.
+    pub fn own_process(&self) -> Fid {
+        self.own
+    }
+
+    /// A link exists from here on.
+    pub fn add(&self, link: &Link) {
+        let entry = Entry {
+            process: link.process,
+            endpoint: link.endpoint.clone(),
+            connected: Instant::now(),
+            received: 0,
+            up: false,
+        };
+        self.lock().insert(link.id, entry);
+    }
+
+    /// A link is ending; nothing is sent on it any more.
+    pub fn remove(&self, link: LinkId) -> Option<Fid> {
+        self.lock().remove(&link).map(|entry| entry.process)
+    }
+
+    /// A message came over a link.
+    pub fn count_received(&self, link: LinkId) {
+        if let Some(entry) = self.lock().get_mut(&link) {
+            entry.received += 1;
+        }
+    }
+
+    /// The process has reported over its link whether it is up.
+    pub fn set_up(&self, link: LinkId, process: Fid, up: bool) {
+        if let Some(entry) = self.lock().get_mut(&link)
+            && entry.process == process
+        {
+            entry.up = up;
+        }
+    }
+
+    /// The bridge's link to itself.
+    pub fn own_link(&self) -> Option<LinkId> {
+        self.lock().iter().find(|(_, entry)| entry.process == self.own).map(|(id, _)| *id)
+    }
+
+    /// The links of all other processes.
+    pub fn others(&self) -> Vec<LinkId> {
+        self.lock().iter().filter(|(_, entry)| entry.process != self.own).map(|(id, _)| *id).collect()
+    }
+
+    /// The process at the other end of a link.
+    pub fn process_of(&self, link: LinkId) -> Option<Fid> {
+        self.lock().get(&link).map(|entry| entry.process)
+    }
+
+    /// Whether a process has a link.
+    pub fn has(&self, process: Fid) -> bool {
+        self.lock().values().any(|entry| entry.process == process)
+    }
+
+    /// Whether a process has a link over which it reported that it is up.
+    pub fn is_up(&self, process: Fid) -> bool {
+        self.lock().values().any(|entry| entry.process == process && entry.up)
+    }
+
+    /// All links, by number.
+    pub fn status(&self) -> Vec<LinkStatus> {
+        let status = |(id, entry): (&LinkId, &Entry)| LinkStatus {
+            id: *id,
+            process: entry.process,
+            endpoint: entry.endpoint.clone(),
+            age: entry.connected.elapsed(),
+            received: entry.received,
+            up: entry.up,
+            own: entry.process == self.own,
+        };
+        self.lock().iter().map(status).collect()
+    }
+
+    /// No code panics with the lock held, so a poisoned table is still a whole one.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, Entry>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

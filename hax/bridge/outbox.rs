@@ -1,0 +1,141 @@
+//! Sending over links: replies, broadcasts, and the two notes that retire a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use halink::{
+    DeliveryOutcome, Delivery, FailureVec, Fid, FidType, HaState, Handle, LinkId, NOTES_MAX, Note,
+    NvecSet, SendError,
+};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::counters::Counters;
+use super::links::Links;
+
+/// How long `retire` waits for the library to take note. Its self link is in memory: this is a
+/// bound for a library that is stuck, not a delay.
+const RETIRE_WAIT: Duration = Duration::from_secs(1);
+
+/// The sending side of the bridge.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    handle: Handle,
+    links: Arc<Links>,
+    counters: Arc<Counters>,
+    deliveries: TaskTracker,
+}
+
+impl Outbox {
+    /// An outbox over the links of `handle`.
+    pub fn new(handle: Handle, links: Arc<Links>, counters: Arc<Counters>) -> Self {
+        Self { handle, links, counters, deliveries: TaskTracker::new() }
+    }
+
+    /// The interface's handle.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Sends notes to every other process, and those that are not of processes to the bridge's
+    /// own link (`rfc/5-hax.md`, "Links"). `except` is left out. Returns the links reached.
+    pub async fn broadcast(&self, notes: &[Note], except: Option<LinkId>) -> usize {
+        self.counters.broadcasts.increment();
+        let vectors = split(notes);
+        let mut reached = 0;
+        for link in self.links.others() {
+            if Some(link) != except && self.send_all(link, &vectors).await {
+                reached += 1;
+            }
+        }
+        if let Some(own) = self.links.own_link() {
+            let of_process = |note: &&Note| note.object.fid_type() != Some(FidType::Process);
+            let own_notes: Vec<Note> = notes.iter().filter(of_process).copied().collect();
+            self.send_all(own, &split(&own_notes)).await;
+        }
+        reached
+    }
+
+    async fn send_all(&self, link: LinkId, vectors: &[NvecSet]) -> bool {
+        for vector in vectors {
+            match self.handle.send_nvec(link, vector).await {
+                Ok(delivery) => {
+                    self.counters.broadcast_messages.increment();
+                    self.follow(link, delivery);
+                }
+                Err(error) => {
+                    self.not_sent(link, &error);
+                    return false;
+                }
+            }
+        }
+        !vectors.is_empty()
+    }
+
+    /// Answers an NVEC GET.
+    pub async fn answer_nvec(&self, link: LinkId, id_of_get: u64, notes: Vec<Note>) {
+        let vector = NvecSet { id_of_get, ignore_same_state: true, notes };
+        match self.handle.send_nvec(link, &vector).await {
+            Ok(delivery) => self.follow(link, delivery),
+            Err(error) => self.not_sent(link, &error),
+        }
+    }
+
+    /// Answers a failure vector.
+    pub async fn answer_failure_vec(&self, link: LinkId, vector: &FailureVec) {
+        match self.handle.send_failure_vec(link, vector).await {
+            Ok(delivery) => self.follow(link, delivery),
+            Err(error) => self.not_sent(link, &error),
+        }
+    }
+
+    /// Drops every link that a process has now: TRANSIENT, then FAILED, over the self link. The
+    /// library acts on FAILED only when another state went before. When this returns, links that
+    /// are made from here on are not touched.
+    pub async fn retire(&self, process: Fid, why: &str) {
+        if process == self.links.own_process() || !self.links.has(process) {
+            return;
+        }
+        let Some(own) = self.links.own_link() else { return };
+        info!(%process, why, "dropping the links of the process");
+        self.counters.retired.increment();
+        for state in [HaState::Transient, HaState::Failed] {
+            let note = Note { object: process, state };
+            let vector = NvecSet { id_of_get: 0, ignore_same_state: true, notes: vec![note] };
+            match self.handle.send_nvec(own, &vector).await {
+                Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
+                    Ok(DeliveryOutcome::Delivered) => {}
+                    Ok(DeliveryOutcome::NotDelivered) => return,
+                    Err(_) => warn!(%process, "the self link does not take notes"),
+                },
+                Err(error) => return self.not_sent(own, &error),
+            }
+        }
+    }
+
+    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link.
+    fn follow(&self, link: LinkId, delivery: Delivery) {
+        let counters = Arc::clone(&self.counters);
+        self.deliveries.spawn(async move {
+            match delivery.await {
+                DeliveryOutcome::Delivered => counters.delivered.increment(),
+                DeliveryOutcome::NotDelivered => {
+                    debug!(%link, "a message was not delivered: its link has ended");
+                    counters.not_delivered.increment();
+                }
+            }
+        });
+    }
+
+    fn not_sent(&self, link: LinkId, error: &SendError) {
+        warn!(%link, %error, "a message was not sent");
+        self.counters.send_errors.increment();
+    }
+}
+
+fn split(notes: &[Note]) -> Vec<NvecSet> {
+    notes
+        .chunks(NOTES_MAX)
+        .map(|notes| NvecSet { id_of_get: 0, ignore_same_state: true, notes: notes.to_vec() })
+        .collect()
+}

@@ -1,0 +1,238 @@
+//! What is done with a request whose turn has come (`rfc/5-hax.md`, `rfc/7-ordering.md`).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use consul_client::{Client, TxnOp};
+use halink::{
+    EntrypointRequest, Fid, FidType, HaState, LinkId, Message, Note, NvecGet, ProcessEvent,
+    ProcessStatus, ProcessType, Received,
+};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::counters::Counters;
+use super::entrypoint;
+use super::links::Links;
+use super::outbox::Outbox;
+use crate::cluster::{self, Snapshot, StoredStatus, process};
+use crate::dispatch::{Answer, Handler};
+
+/// Fids of which it has been said that they are unknown; more are not remembered, and then not
+/// said either.
+const UNKNOWN_MAX: usize = 4_096;
+
+/// How Consul is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// First pause.
+    pub min: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}
+
+/// The handler of requests.
+#[derive(Debug)]
+pub struct Work {
+    /// Consul.
+    pub consul: Client,
+    /// This node's name in Consul.
+    pub node: String,
+    /// Replies.
+    pub outbox: Outbox,
+    /// Live links.
+    pub links: Arc<Links>,
+    /// Counters.
+    pub counters: Arc<Counters>,
+    /// The last known view, for what cannot be read afresh.
+    pub view: watch::Receiver<Snapshot>,
+    /// Pauses between attempts.
+    pub retry: RetryPolicy,
+    /// Write `process/<fid>` beside `processes/<fid>`.
+    pub process_alias: bool,
+    /// Unknown objects that have been logged.
+    pub unknown: Mutex<HashSet<Fid>>,
+}
+
+impl Handler for Work {
+    async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
+        let process = request.process;
+        if request.first {
+            // The older incarnation is dead: a fid has one process at a time. Its link goes now,
+            // while the new one does not exist yet: the library drops all links of a fid.
+            self.outbox.retire(process, "a new incarnation asks for its entrypoint").await;
+        }
+        let build = entrypoint::build(&self.consul, process, self.links.own_process(), &self.node);
+        let reply = match tokio::time::timeout_at(deadline, build).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
+                info!(%process, %error, "no entrypoint yet");
+                self.again(request).await;
+                return Answer::Again;
+            }
+            Err(_) => {
+                info!(%process, "no entrypoint yet: Consul did not answer within the bound");
+                self.again(request).await;
+                return Answer::Again;
+            }
+        };
+        match self.outbox.handle().entrypoint_reply(request.req_id, &reply).await {
+            Ok(()) => self.counters.entrypoint_replies.increment(),
+            Err(error) => warn!(%process, %error, "the entrypoint reply was not sent"),
+        }
+        Answer::Reply
+    }
+
+    async fn again(&self, request: EntrypointRequest) {
+        self.counters.entrypoint_again.increment();
+        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
+            warn!(process = %request.process, %error, "EAGAIN was not sent");
+        }
+    }
+
+    async fn message(&self, received: Received) {
+        match &received.message {
+            Message::Process(status) => {
+                let status = *status;
+                self.process_event(received, status).await;
+            }
+            Message::NvecGet(get) => {
+                let notes = self.answer(get).await;
+                self.outbox.answer_nvec(received.link, get.id, notes).await;
+                self.counters.nvec_gets.increment();
+                received.delivered().await;
+            }
+            Message::KeepaliveReq(_)
+            | Message::KeepaliveRep(_)
+            | Message::BeIoErr(_)
+            | Message::SnsErr(_) => self.isolate(received).await,
+            other => {
+                warn!(message = other.kind(), "a message without a handler is acknowledged");
+                received.delivered().await;
+            }
+        }
+    }
+}
+
+impl Work {
+    async fn process_event(&self, received: Received, status: ProcessStatus) {
+        let process = received.fid;
+        if process.fid_type() != Some(FidType::Process) {
+            error!(fid = %process, link = %received.link, event = %status.event,
+                "a process event of a fid that is not a process is acknowledged and dropped");
+            self.counters.malformed.increment();
+            return received.delivered().await;
+        }
+        let stored = StoredStatus { state: status.event, kind: status.kind };
+        if !self.write(process, stored).await {
+            return;
+        }
+        self.links.set_up(received.link, process, stored.is_up());
+        let link = received.link;
+        received.delivered().await;
+        info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
+            "process status is in KV");
+        // Nothing else would ever drop the link of a process that has stopped.
+        if status.event == ProcessEvent::Stopped && self.links.process_of(link) == Some(process) {
+            self.outbox.retire(process, "it has stopped").await;
+        }
+    }
+
+    /// Writes a status, both keys in one transaction, until Consul has it. `false`: it never will.
+    async fn write(&self, process: Fid, status: StoredStatus) -> bool {
+        let mut ops = vec![TxnOp::set(process::key(process), status.to_json())];
+        if self.process_alias {
+            ops.push(TxnOp::set(process::alias_key(process), status.to_json()));
+        }
+        let what = format!("writing {}", process::key(process));
+        let written = self.retry(&what, || async { self.consul.txn().commit(&ops).await }).await;
+        match written {
+            Ok(_) => {
+                self.counters.process_events.increment();
+                true
+            }
+            Err(error) => {
+                error!(%process, status = ?status, %error,
+                    "the status cannot be written; the process sends it again when the bridge \
+                     is restarted");
+                self.counters.final_errors.increment();
+                false
+            }
+        }
+    }
+
+    async fn answer(&self, get: &NvecGet) -> Vec<Note> {
+        let read = || cluster::read_snapshot(&self.consul);
+        let snapshot = match self.retry("reading the state of the cluster", read).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                error!(%error, "an NVEC GET is answered from the last known view");
+                self.counters.final_errors.increment();
+                self.view.borrow().clone()
+            }
+        };
+        let state = |object: &Fid| match snapshot.state_of(*object) {
+            // This code runs, so the bridge is alive, whatever its check said last.
+            _ if *object == self.links.own_process() => HaState::Online,
+            Some(state) => state,
+            None => {
+                self.log_unknown(*object);
+                HaState::Online
+            }
+        };
+        get.objects.iter().map(|object| Note { object: *object, state: state(object) }).collect()
+    }
+
+    fn log_unknown(&self, object: Fid) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() < UNKNOWN_MAX && unknown.insert(object) {
+            debug!(%object, "nothing is known of the object; it is told ONLINE");
+        }
+    }
+
+    /// The rest of what the router began (`rfc/5-hax.md`, A1): the others know already.
+    async fn isolate(&self, received: Received) {
+        let Some(process) = self.links.process_of(received.link) else { return };
+        let kind = self.kind_of(process, received.link);
+        let status = StoredStatus { state: ProcessEvent::Stopped, kind };
+        if self.write(process, status).await {
+            received.delivered().await;
+        }
+        self.outbox.retire(process, "it sent a fatal message").await;
+    }
+
+    /// What kind of process KV has on record, M0D if none.
+    fn kind_of(&self, process: Fid, _link: LinkId) -> ProcessType {
+        self.view.borrow().processes.get(process).map_or(ProcessType::M0d, |status| status.kind)
+    }
+
+    /// Runs `call` until it succeeds or fails for good.
+    async fn retry<T, F: Future<Output = consul_client::Result<T>>>(
+        &self,
+        what: &str,
+        mut call: impl FnMut() -> F,
+    ) -> consul_client::Result<T> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(self.retry.min)
+            .with_max_delay(self.retry.max)
+            .without_max_times()
+            .with_jitter()
+            .build();
+        let mut attempts = 1_u64;
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) if !error.is_retryable() => return Err(error),
+                Err(error) => error,
+            };
+            let pause = pauses.next().unwrap_or(self.retry.max);
+            warn!(what, %error, attempts, ?pause, "Consul failed; trying again");
+            self.counters.retries.increment();
+            attempts += 1;
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
