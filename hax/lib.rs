@@ -8,4 +8,5 @@ pub mod bridge;
 pub mod config;
 pub mod ctl;
 pub mod http;
+pub mod logging;
 pub mod sim;

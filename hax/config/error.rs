@@ -1,0 +1,185 @@
+//! What is wrong with a configuration: everything at once, each with its place.
+
+use std::fmt;
+
+use super::schema::{nearest_key, nearest_section, reference, sections};
+
+/// Most errors kept; a file with more is not a configuration.
+const ERRORS_MAX: usize = 100;
+
+/// A place in the file, counted from 1; columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Character of the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The place of a byte offset; an offset past the end is the end.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let mut end = offset.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &text[..end];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// One error. Its text never contains a secret: values are quoted only where the key
+/// cannot hold one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, as it was named to us.
+    pub file: String,
+    /// Where in it, unless the file as a whole is the problem.
+    pub position: Option<Position>,
+    /// `section.key`, if the error belongs to one.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ": {key}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The file could not be read.
+    #[error("cannot read the configuration: {0}")]
+    Unreadable(String),
+    /// The file is larger than a configuration can be.
+    #[error("the file is larger than {limit} bytes; is it the configuration?")]
+    TooLarge {
+        /// Bytes accepted.
+        limit: u64,
+    },
+    /// The file is not text.
+    #[error("the file is not UTF-8 text from here on")]
+    NotUtf8,
+    /// The file is not TOML.
+    #[error("not valid TOML: {0}")]
+    Syntax(String),
+    /// A key that does not exist; its value is never shown.
+    #[error("unknown key; {0}")]
+    UnknownKey(Hint),
+    /// A table that does not exist.
+    #[error("unknown section; {0}")]
+    UnknownSection(Hint),
+    /// A required key is absent.
+    #[error("required, but not given; it is {0}")]
+    Missing(String),
+    /// A value of another TOML type.
+    #[error("expected {expected}, got {article} {found}", article = article(found))]
+    WrongType {
+        /// What is written there.
+        expected: String,
+        /// TOML's name of the type found.
+        found: &'static str,
+    },
+    /// A value that is refused, and why.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What to write instead of an unknown name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// This one was meant, most likely.
+    DidYouMean(&'static str),
+    /// None is similar: these exist.
+    Known(Vec<&'static str>),
+}
+
+impl Hint {
+    pub(super) fn for_key(section: Option<&str>, leaf: &str) -> Self {
+        nearest_key(section, leaf).map_or_else(
+            || {
+                let of_section = reference()
+                    .iter()
+                    .filter(|key| Some(key.section()) == section);
+                Self::Known(of_section.map(|key| key.path).collect())
+            },
+            Self::DidYouMean,
+        )
+    }
+
+    pub(super) fn for_section(name: &str) -> Self {
+        nearest_section(name).map_or_else(|| Self::Known(sections().collect()), Self::DidYouMean)
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DidYouMean(name) => write!(f, "did you mean {name}?"),
+            Self::Known(names) => write!(f, "known here: {}", names.join(", ")),
+        }
+    }
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
+/// All errors of a configuration, in the order of the file. Displayed one per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    /// Errors found beyond those kept.
+    omitted: usize,
+}
+
+impl ConfigErrors {
+    pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
+        errors.sort_by_key(|error| error.position);
+        let omitted = errors.len().saturating_sub(ERRORS_MAX);
+        errors.truncate(ERRORS_MAX);
+        Self { errors, omitted }
+    }
+
+    /// The errors, in the order of the file; at most 100.
+    pub fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nr, error) in self.errors.iter().enumerate() {
+            if nr > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\n… and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
