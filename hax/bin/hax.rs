@@ -1,1 +1,7 @@
-fn main() {}
+//! The bridge of one node.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hax::cli::main()
+}

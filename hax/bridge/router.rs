@@ -12,7 +12,7 @@ use super::counters::Counters;
 use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
-use crate::config::OnFatalMessage;
+use crate::config::FatalMessage;
 use crate::dispatch::{Dispatcher, Request};
 
 /// The fid of every failure vector we answer with (5/HAX, "Messages from Motr").
@@ -32,7 +32,7 @@ pub struct Router {
     /// Broadcasts.
     pub lane: Lane,
     /// `ha.on_fatal_message`.
-    pub on_fatal_message: OnFatalMessage,
+    pub on_fatal_message: FatalMessage,
 }
 
 impl Router {
@@ -127,8 +127,8 @@ impl Router {
             return debug!(link = %received.link, message, "the sender's link has ended already");
         };
         error!(%process, link = %received.link, message, content = ?received.message,
-            policy = %self.on_fatal_message, "FATAL MESSAGE");
-        if self.on_fatal_message == OnFatalMessage::Panic {
+            policy = ?self.on_fatal_message, "FATAL MESSAGE");
+        if self.on_fatal_message == FatalMessage::Panic {
             // Logs go to stderr unbuffered: nothing is left to flush.
             std::process::abort();
         }

@@ -1,0 +1,86 @@
+//! The command line of `hax`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::{daemon, logging, sim, version};
+
+/// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
+const EX_CONFIG: u8 = 78;
+
+/// HA bridge between Motr and Consul.
+#[derive(Debug, Parser)]
+#[command(name = "hax", version = version::long(), arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bridge of this node until SIGTERM or SIGINT.
+    Run {
+        /// Configuration file.
+        #[arg(short, long, value_name = "FILE", default_value = "/etc/hax/hax.toml")]
+        config: PathBuf,
+    },
+    /// Check a configuration file and exit: 0 if it is right, 78 if not.
+    CheckConfig {
+        /// Configuration file.
+        #[arg(short, long, value_name = "FILE", default_value = "/etc/hax/hax.toml")]
+        config: PathBuf,
+    },
+    /// Simulate a Motr process over the embedded ha_link.
+    Sim(sim::Args),
+}
+
+/// Runs `hax` with the arguments of this process.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config } => with_config(&config, run),
+        Command::CheckConfig { config } => with_config(&config, |_| {
+            println!("{}: no errors", config.display());
+            ExitCode::SUCCESS
+        }),
+        Command::Sim(args) => in_runtime(sim::run(args)),
+    }
+}
+
+fn with_config(file: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(file) {
+        Ok(config) => then(config),
+        Err(errors) => {
+            eprintln!("{errors}");
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    if let Err(error) = logging::init(&config.log) {
+        eprintln!("hax: {error}");
+        return ExitCode::from(EX_CONFIG);
+    }
+    in_runtime(async {
+        match daemon::run(config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            eprintln!("hax: cannot start the runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
