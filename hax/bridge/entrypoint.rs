@@ -4,7 +4,7 @@ use consul_client::{CatalogService, Client};
 use futures_util::future::try_join_all;
 use halink::{Confd, EntrypointReply, Fid};
 
-use crate::cluster::{process_of_service_id, service_fid};
+use crate::cluster::{LEADER_KEY, process_of_service_id, service_fid};
 
 /// The name of the confds' service in the catalog.
 const CONFD: &str = "confd";
@@ -93,14 +93,14 @@ fn quorum(confds: usize) -> u32 {
 
 /// The node of the session that holds `leader`.
 async fn leader_node(consul: &Client) -> Result<Option<String>, EntrypointError> {
-    let leader = consul.kv().get("leader", &Default::default()).await?.value;
+    let leader = consul.kv().get(LEADER_KEY).await?.value;
     let Some(session) = leader.and_then(|pair| pair.session) else { return Ok(None) };
-    let info = consul.session().info(&session, &Default::default()).await?.value;
+    let info = consul.session().info(&session).await?.value;
     Ok(info.map(|info| info.node))
 }
 
 async fn confds(consul: &Client) -> Result<Vec<FoundConfd>, EntrypointError> {
-    let instances = consul.catalog().service(CONFD, &Default::default()).await?.value;
+    let instances = consul.catalog().service(CONFD).await?.value;
     try_join_all(instances.iter().map(|instance| found_confd(consul, instance))).await
 }
 
@@ -113,7 +113,7 @@ async fn found_confd(
         EntrypointError::ServiceId { id: instance.service_id.clone(), node: node.clone() }
     })?;
     let prefix = format!("m0conf/nodes/{node}/processes/{}/", process.key());
-    let pairs = consul.kv().list(&prefix, &Default::default()).await?.value;
+    let pairs = consul.kv().list(&prefix).await?.value;
     let value = |name: &str| {
         let key = format!("{prefix}{name}");
         pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_slice())

@@ -1,3 +1,30 @@
 //! The bridge proper: what is done with every request of Motr and every watch of Consul.
+//!
+//! ```text
+//!   events ──▶ router ──▶ dispatcher ──▶ work ──▶ Consul, replies
+//!                 │
+//!   watches ──────┴─────▶ lane ────────────────▶ broadcasts
+//! ```
 
+mod counters;
+mod entrypoint;
+mod handle;
+mod lane;
+mod links;
+mod notes;
+mod outbox;
+mod router;
+mod status;
 pub mod update;
+mod work;
+
+pub use counters::{Counter, Counters};
+pub use entrypoint::EntrypointError;
+pub use handle::BridgeHandle;
+pub use lane::{Lane, LaneError, WatchOutcome};
+pub use links::{LinkStatus, Links};
+pub use notes::Notes;
+pub use outbox::Outbox;
+pub use router::Router;
+pub use status::{Phase, Status};
+pub use work::{RetryPolicy, Work};

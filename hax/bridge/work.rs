@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use consul_client::{Client, TxnOp};
 use halink::{
-    EntrypointRequest, Fid, FidType, HaState, LinkId, Message, Note, NvecGet, ProcessEvent,
+    EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent,
     ProcessStatus, ProcessType, Received,
 };
 use tokio::sync::watch;
@@ -196,7 +196,7 @@ impl Work {
     /// The rest of what the router began (`rfc/5-hax.md`, A1): the others know already.
     async fn isolate(&self, received: Received) {
         let Some(process) = self.links.process_of(received.link) else { return };
-        let kind = self.kind_of(process, received.link);
+        let kind = self.kind_of(process);
         let status = StoredStatus { state: ProcessEvent::Stopped, kind };
         if self.write(process, status).await {
             received.delivered().await;
@@ -205,16 +205,16 @@ impl Work {
     }
 
     /// What kind of process KV has on record, M0D if none.
-    fn kind_of(&self, process: Fid, _link: LinkId) -> ProcessType {
+    fn kind_of(&self, process: Fid) -> ProcessType {
         self.view.borrow().processes.get(process).map_or(ProcessType::M0d, |status| status.kind)
     }
 
     /// Runs `call` until it succeeds or fails for good.
-    async fn retry<T, F: Future<Output = consul_client::Result<T>>>(
+    async fn retry<T, F: Future<Output = Result<T, consul_client::Error>>>(
         &self,
         what: &str,
         mut call: impl FnMut() -> F,
-    ) -> consul_client::Result<T> {
+    ) -> Result<T, consul_client::Error> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(self.retry.min)
             .with_max_delay(self.retry.max)

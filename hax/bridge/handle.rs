@@ -1,0 +1,128 @@
+//! The bridge as the HTTP server sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use halink::Handle;
+
+use super::counters::Counters;
+use super::lane::{Lane, LaneError, WatchOutcome};
+use super::links::{LinkStatus, Links};
+use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
+use super::update::WatchUpdate;
+use crate::cluster::{Leader, View};
+use crate::dispatch::Dispatcher;
+use crate::version;
+
+/// Everything a client of the bridge can ask for. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct BridgeHandle {
+    /// The parts whose state is shown.
+    pub parts: Arc<Parts>,
+    /// Broadcasts.
+    pub lane: Lane,
+}
+
+/// The parts whose state `/v1/status` shows.
+#[derive(Debug)]
+pub struct Parts {
+    node: String,
+    started: Instant,
+    phase: AtomicU8,
+    links: Arc<Links>,
+    counters: Arc<Counters>,
+    dispatcher: Dispatcher,
+    view: View,
+    leader: Leader,
+    interface: Handle,
+}
+
+impl Parts {
+    /// The parts of the bridge of `node`, which is starting.
+    pub fn new(
+        node: &str,
+        links: Arc<Links>,
+        counters: Arc<Counters>,
+        dispatcher: Dispatcher,
+        view: View,
+        leader: Leader,
+        interface: Handle,
+    ) -> Self {
+        Self {
+            node: node.to_owned(),
+            started: Instant::now(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+            links,
+            counters,
+            dispatcher,
+            view,
+            leader,
+            interface,
+        }
+    }
+}
+
+impl BridgeHandle {
+    /// Says where the daemon is in its life.
+    pub fn set_phase(&self, phase: Phase) {
+        self.parts.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        match self.parts.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Starting as u8 => Phase::Starting,
+            phase if phase == Phase::Running as u8 => Phase::Running,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// Broadcasts what a watch said, and waits until it has been handed to every link.
+    ///
+    /// # Errors
+    /// Too many broadcasts wait, or the bridge is stopping.
+    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, LaneError> {
+        self.lane.watch(update).await
+    }
+
+    /// What the bridge is doing.
+    pub fn status(&self) -> Status {
+        let parts = &*self.parts;
+        let view = parts.view.snapshots().borrow().clone();
+        let progress = parts.dispatcher.progress();
+        let error = parts.view.last_error();
+        Status {
+            version: version::long(),
+            node: parts.node.clone(),
+            phase: self.phase(),
+            uptime_seconds: parts.started.elapsed().as_secs(),
+            links: parts.links.status().into_iter().map(row).collect(),
+            processes: view.processes.iter().collect(),
+            queue: QueueRow {
+                waiting: progress.waiting,
+                in_hand_seconds: progress.in_hand.as_ref().map(|(_, at)| at.elapsed().as_secs()),
+                in_hand: progress.in_hand.map(|(what, _)| what),
+                events: parts.interface.stats().events,
+            },
+            consul: ConsulRow {
+                reachable: error.is_none(),
+                error,
+                objects: view.tree.len(),
+            },
+            leader: parts.leader.status(),
+            counters: Arc::clone(&parts.counters),
+        }
+    }
+}
+
+fn row(link: LinkStatus) -> LinkRow {
+    LinkRow {
+        link: link.id.0,
+        process: link.process,
+        endpoint: link.endpoint,
+        own: link.own,
+        up: link.up,
+        received: link.received,
+        age_seconds: link.age.as_secs(),
+    }
+}
