@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use consul_client::Client;
 use halink::{Interface, InterfaceConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Phase, RetryPolicy, Router, Work,
+    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
@@ -79,17 +78,16 @@ pub async fn run(config: Config) -> Result<()> {
         let task = LeaderTask::new(&consul, &config.node.name, config.leader.lock_delay, &leader);
         tokio::spawn(task.run(electing.clone()))
     });
-    let bridge = BridgeHandle::new(
-        config.node.name.clone(),
+    let parts = Parts::new(
+        &config.node.name,
         links,
         counters,
         dispatcher,
-        lane,
-        consul,
         view.clone(),
         leader,
         interface.handle(),
     );
+    let bridge = BridgeHandle { parts: Arc::new(parts), lane };
     let serving = CancellationToken::new();
     let limits = http::Limits { body: config.http.body_limit, ..http::Limits::default() };
     let server = tokio::spawn(http::serve(listener, bridge.clone(), limits, serving.clone()));

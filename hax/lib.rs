@@ -5,8 +5,14 @@
 //! `consul-client` crates. `sim` stands apart: it is the other end of an ha_link.
 
 pub mod bridge;
+pub mod cli;
+pub mod cluster;
 pub mod config;
+pub mod consul;
 pub mod ctl;
+pub mod daemon;
+pub mod dispatch;
 pub mod http;
 pub mod logging;
 pub mod sim;
+pub mod version;
