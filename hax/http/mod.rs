@@ -1,1 +1,116 @@
-//! Placeholder.
+//! The HTTP server: what Consul's watches post, and what an operator asks (5/HAX,
+//! "Incoming HTTP requests").
+//!
+//! | request | meaning |
+//! |---|---|
+//! | `GET /` | alive: version and uptime |
+//! | `GET /v1/status` | state of the bridge |
+//! | `POST /`, `POST /watch/service` | payload of a `service` watch |
+//! | `POST /watch/checks`, `/watch/nodes`, `/watch/keyprefix` | payload of those watches |
+//!
+//! Payloads are parsed here, and reach the bridge as [`WatchUpdate`]s, one at a time and
+//! in the order in which their bodies were complete. Every refusal is a JSON object with
+//! `error`, a short code, and `detail`: what, where, and what to do.
+
+mod body;
+mod lane;
+mod payload;
+mod reply;
+mod router;
+mod server;
+mod socket;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use router::router;
+pub use server::serve;
+
+use crate::bridge::update::WatchUpdate;
+
+/// What the server needs of the bridge.
+pub trait Bridge: Clone + Send + Sync + 'static {
+    /// Forwards an update to Motr. Called for one update at a time, and polled to its end
+    /// even if the client has gone, unless the server is stopped by force.
+    fn watch(
+        &self,
+        update: WatchUpdate,
+    ) -> impl Future<Output = Result<WatchOutcome, WatchError>> + Send;
+
+    /// The state of the bridge, for people and monitoring.
+    fn status(&self) -> impl Future<Output = serde_json::Value> + Send;
+}
+
+/// What became of an update; the reply to the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WatchOutcome {
+    /// Notes sent on each link.
+    pub notes: usize,
+    /// Links they were sent on.
+    pub links: usize,
+    /// Entries of the payload that concern no object of Motr.
+    pub ignored: usize,
+}
+
+/// Why an update was not taken; the sender may post it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WatchError {
+    /// The bridge has too much to do.
+    #[error("the bridge has too much to do; post the payload again")]
+    Busy,
+    /// The bridge is stopping.
+    #[error("the bridge is stopping")]
+    Stopping,
+}
+
+/// Bounds of everything a client can make the server hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body, in bytes. All bodies held at once are at most four times that.
+    pub body: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request's head may take, and how long a connection may be idle.
+    pub header_timeout: Duration,
+    /// How long a client may leave a reply unread.
+    pub write_timeout: Duration,
+    /// How long the bridge may take to tell its status.
+    pub status_timeout: Duration,
+    /// Connections served at once; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Watch posts that wait for the one being handled; further ones are refused.
+    pub waiting: usize,
+    /// How long requests under way may take once the server is told to stop.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// The daemon's limits with this largest body, in bytes.
+    pub fn with_body(body: usize) -> Self {
+        Self {
+            body,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 16 << 20,
+            // Consul gives up on a watch handler after 10 s.
+            body_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            status_timeout: Duration::from_secs(5),
+            connections: 256,
+            waiting: 64,
+            drain: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! From a watch's JSON to a [`WatchUpdate`]. Only what is used is looked at, so that other
+//! versions of Consul, with other fields, do as well.
+//!
+//! The forms are those of Consul's API: `/v1/health/service/:service` (service),
+//! `/v1/health/state/:state` (checks), `/v1/catalog/nodes` (nodes), `/v1/kv/:prefix?recurse`
+//! (keyprefix). See <https://developer.hashicorp.com/consul/docs/dynamic-app-config/watches>.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use consul_client::CheckStatus;
+use halink::{Fid, FidType, HaState};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde_json::error::Category;
+
+use super::reply::Refusal;
+use crate::bridge::update::{NodeHealth, ServiceHealth, WatchUpdate};
+
+/// Container of the process fids whose keys Hare uses as service IDs.
+const PROCESS_CONTAINER: u64 = 1;
+/// The check Consul itself makes of every node.
+const SERF_HEALTH: &str = "serfHealth";
+/// Where the states of objects are stored (4/KV).
+const M0CONF: &str = "m0conf/";
+/// Bytes of a node's name at most.
+const NAME_MAX: usize = 255;
+
+/// Which watch a payload is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    Service,
+    Checks,
+    Nodes,
+    KeyPrefix,
+}
+
+/// Parses a payload. Empty and `null` mean an empty list, as Consul sends them.
+pub(super) fn parse(watch: Watch, body: &[u8]) -> Result<WatchUpdate, Refusal> {
+    Ok(match watch {
+        Watch::Service => WatchUpdate::Services(list(body)?.into_iter().map(service).collect()),
+        Watch::Checks => checks(list(body)?),
+        Watch::Nodes => WatchUpdate::Nodes(
+            list::<RawNode>(body)?
+                .into_iter()
+                .map(|node| node.node.0)
+                .collect(),
+        ),
+        Watch::KeyPrefix => key_prefix(&list::<RawPair<'_>>(body)?),
+    })
+}
+
+fn list<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let list: Option<Vec<T>> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = match error.path().to_string() {
+            root if root == "." => "the payload".to_owned(),
+            path => path,
+        };
+        match error.inner().classify() {
+            Category::Data => Refusal::InvalidPayload {
+                path,
+                what: error.inner().to_string(),
+            },
+            _ => Refusal::MalformedJson(error.inner().to_string()),
+        }
+    })?;
+    json.end()
+        .map_err(|error| Refusal::MalformedJson(error.to_string()))?;
+    Ok(list.unwrap_or_default())
+}
+
+fn service(entry: RawEntry) -> ServiceHealth {
+    let checks = entry.checks.unwrap_or_default();
+    let status = checks.into_iter().map(|check| check.status);
+    ServiceHealth {
+        process: entry.service.id.0,
+        node: entry.node.node.0,
+        status: status.fold(Severity::Passing, Ord::max).into(),
+    }
+}
+
+/// Several checks of one service count as one, the worst.
+fn checks(checks: Vec<RawCheck<'_>>) -> WatchUpdate {
+    let (mut services, mut nodes, mut ignored) =
+        (Vec::<(ServiceId, NodeName, Severity)>::new(), Vec::new(), 0);
+    let mut places = HashMap::new();
+    for check in checks {
+        if check.service_id.is_empty() && check.check_id == SERF_HEALTH {
+            nodes.push(NodeHealth {
+                node: check.node.0,
+                status: check.status.into(),
+            });
+            continue;
+        }
+        let Ok(id) = ServiceId::from_str(&check.service_id) else {
+            ignored += 1;
+            continue;
+        };
+        let place = *places
+            .entry((id.0, check.node.0.clone()))
+            .or_insert(services.len());
+        match services.get_mut(place) {
+            Some((_, _, worst)) => *worst = check.status.max(*worst),
+            None => services.push((id, check.node, check.status)),
+        }
+    }
+    let services = services.into_iter().map(|(id, node, worst)| ServiceHealth {
+        process: id.0,
+        node: node.0,
+        status: worst.into(),
+    });
+    WatchUpdate::Checks {
+        services: services.collect(),
+        nodes,
+        ignored,
+    }
+}
+
+fn key_prefix(pairs: &[RawPair<'_>]) -> WatchUpdate {
+    let states: Vec<_> = pairs.iter().filter_map(RawPair::state).collect();
+    let ignored = pairs.len() - states.len();
+    WatchUpdate::KeyPrefix { states, ignored }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawEntry {
+    node: RawNode,
+    service: RawService,
+    checks: Option<Vec<RawStatus>>,
+}
+
+#[derive(serde::Deserialize)]
+struct RawNode {
+    #[serde(rename = "Node")]
+    node: NodeName,
+}
+
+#[derive(serde::Deserialize)]
+struct RawService {
+    #[serde(rename = "ID")]
+    id: ServiceId,
+}
+
+#[derive(serde::Deserialize)]
+struct RawStatus {
+    #[serde(rename = "Status")]
+    status: Severity,
+}
+
+#[derive(serde::Deserialize)]
+struct RawCheck<'a> {
+    #[serde(rename = "Node")]
+    node: NodeName,
+    #[serde(rename = "CheckID", borrow)]
+    check_id: Cow<'a, str>,
+    #[serde(rename = "Status")]
+    status: Severity,
+    #[serde(rename = "ServiceID", borrow, default)]
+    service_id: Cow<'a, str>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawPair<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    value: Option<Base64>,
+}
+
+impl RawPair<'_> {
+    /// The object and its state, if the pair stores one that is known.
+    fn state(&self) -> Option<(Fid, HaState)> {
+        #[derive(serde::Deserialize)]
+        struct Stored {
+            state: HaState,
+        }
+        let (_, name) = self.key.strip_prefix(M0CONF)?.rsplit_once('/')?;
+        let fid = Fid::from_str(name)
+            .ok()
+            .filter(|fid| fid.fid_type().is_some())?;
+        let Stored { state } = serde_json::from_slice(&self.value.as_ref()?.0).ok()?;
+        (state != HaState::Unknown).then_some((fid, state))
+    }
+}
+
+/// Status of a check, the worst last. `maintenance` is critical: the process is out of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Passing,
+    Warning,
+    #[serde(alias = "maintenance")]
+    Critical,
+}
+
+impl From<Severity> for CheckStatus {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Passing => Self::Passing,
+            Severity::Warning => Self::Warning,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+/// A service's ID, which names a process: its fid, or the fid's key in decimal (Hare).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ServiceId(Fid);
+
+impl FromStr for ServiceId {
+    type Err = String;
+
+    fn from_str(id: &str) -> Result<Self, String> {
+        const FORMS: &str =
+            "expected a process fid such as 0x7200000000000001:0x4, or its key in decimal";
+        let fid = if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+            let key = id
+                .parse()
+                .map_err(|_| format!("{id:?} does not fit into 64 bits; {FORMS}"))?;
+            Fid::typed(FidType::Process, PROCESS_CONTAINER, key)
+        } else {
+            Fid::from_str(id).map_err(|error| format!("{error}; {FORMS}"))?
+        };
+        match fid.fid_type() {
+            Some(FidType::Process) => Ok(Self(fid)),
+            _ => Err(format!("{id:?} is not a process; {FORMS}")),
+        }
+    }
+}
+
+/// A node's name: not empty, at most 255 bytes.
+struct NodeName(String);
+
+impl FromStr for NodeName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.len() {
+            1..=NAME_MAX => Ok(Self(name.to_owned())),
+            0 => Err("the name of a node is empty".to_owned()),
+            _ => Err(format!(
+                "the name of a node is longer than {NAME_MAX} bytes"
+            )),
+        }
+    }
+}
+
+/// A KV value, decoded.
+struct Base64(Vec<u8>);
+
+impl FromStr for Base64 {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        STANDARD
+            .decode(text)
+            .map(Self)
+            .map_err(|error| format!("not base64: {error}"))
+    }
+}
+
+/// Reads a string through `FromStr`, so that the error is raised where its path is known.
+struct Text<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+macro_rules! deserialize_from_str {
+    ($($name:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(std::marker::PhantomData))
+            }
+        }
+    )*};
+}
+
+deserialize_from_str!(ServiceId, NodeName, Base64);
