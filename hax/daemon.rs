@@ -89,7 +89,7 @@ pub async fn run(config: Config) -> Result<()> {
     );
     let bridge = BridgeHandle { parts: Arc::new(parts), lane };
     let serving = CancellationToken::new();
-    let limits = http::Limits { body: config.http.body_limit, ..http::Limits::default() };
+    let limits = http::Limits::with_body(config.http.body_limit);
     let server = tokio::spawn(http::serve(listener, bridge.clone(), limits, serving.clone()));
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
 

@@ -54,7 +54,7 @@ struct FoundConfd {
 }
 
 /// Builds the reply for `process`. `own` is the bridge's own process.
-pub async fn build(
+pub(super) async fn build(
     consul: &Client,
     process: Fid,
     own: Fid,

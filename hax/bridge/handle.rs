@@ -7,7 +7,7 @@ use std::time::Instant;
 use halink::Handle;
 
 use super::counters::Counters;
-use super::lane::{Lane, LaneError, WatchOutcome};
+use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
 use super::update::WatchUpdate;
@@ -81,7 +81,7 @@ impl BridgeHandle {
     ///
     /// # Errors
     /// Too many broadcasts wait, or the bridge is stopping.
-    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, LaneError> {
+    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, WatchError> {
         self.lane.watch(update).await
     }
 

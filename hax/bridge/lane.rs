@@ -28,7 +28,7 @@ pub struct WatchOutcome {
 
 /// Why a broadcast was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LaneError {
+pub enum WatchError {
     /// Too many wait already.
     #[error("{WAITING_MAX} broadcasts are waiting; try again later")]
     Busy,
@@ -71,15 +71,15 @@ impl Lane {
     }
 
     /// Broadcasts what a watch said, and waits until it has been handed to every link.
-    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, LaneError> {
+    pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, WatchError> {
         let (reply, outcome) = oneshot::channel();
         self.push(Broadcast::Watch(update, reply))?;
-        outcome.await.map_err(|_| LaneError::Stopping)
+        outcome.await.map_err(|_| WatchError::Stopping)
     }
 
     /// Broadcasts the notes of an NVEC SET of Motr, then acknowledges it.
     /// Gives the message back if it is not taken.
-    pub fn motr(&self, received: Received, notes: Vec<Note>) -> Result<(), (Received, LaneError)> {
+    pub fn motr(&self, received: Received, notes: Vec<Note>) -> Result<(), (Received, WatchError)> {
         match self.0.try_reserve() {
             Ok(slot) => {
                 slot.send(Broadcast::Motr(received, notes));
@@ -90,16 +90,16 @@ impl Lane {
     }
 
     /// Tells every other link that the process at the end of `link` has failed.
-    pub fn isolate(&self, link: LinkId, process: Fid) -> Result<(), LaneError> {
+    pub fn isolate(&self, link: LinkId, process: Fid) -> Result<(), WatchError> {
         self.push(Broadcast::Isolate(link, process))
     }
 
-    fn push(&self, broadcast: Broadcast) -> Result<(), LaneError> {
+    fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
         Ok(self.0.try_send(broadcast)?)
     }
 }
 
-impl<T> From<mpsc::error::TrySendError<T>> for LaneError {
+impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
     fn from(error: mpsc::error::TrySendError<T>) -> Self {
         match error {
             mpsc::error::TrySendError::Full(_) => Self::Busy,

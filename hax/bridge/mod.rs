@@ -21,7 +21,7 @@ mod work;
 pub use counters::{Counter, Counters};
 pub use entrypoint::EntrypointError;
 pub use handle::{BridgeHandle, Parts};
-pub use lane::{Lane, LaneError, WatchOutcome};
+pub use lane::{Lane, WatchError, WatchOutcome};
 pub use links::{LinkStatus, Links};
 pub use notes::Notes;
 pub use outbox::Outbox;

@@ -26,12 +26,11 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
-use serde::Serialize;
-
 pub use router::router;
 pub use server::serve;
 
-use crate::bridge::update::WatchUpdate;
+pub use crate::bridge::{WatchError, WatchOutcome};
+use crate::bridge::{BridgeHandle, update::WatchUpdate};
 
 /// What the server needs of the bridge.
 pub trait Bridge: Clone + Send + Sync + 'static {
@@ -46,26 +45,15 @@ pub trait Bridge: Clone + Send + Sync + 'static {
     fn status(&self) -> impl Future<Output = serde_json::Value> + Send;
 }
 
-/// What became of an update; the reply to the watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct WatchOutcome {
-    /// Notes sent on each link.
-    pub notes: usize,
-    /// Links they were sent on.
-    pub links: usize,
-    /// Entries of the payload that concern no object of Motr.
-    pub ignored: usize,
-}
+impl Bridge for BridgeHandle {
+    async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, WatchError> {
+        Self::watch(self, update).await
+    }
 
-/// Why an update was not taken; the sender may post it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WatchError {
-    /// The bridge has too much to do.
-    #[error("the bridge has too much to do; post the payload again")]
-    Busy,
-    /// The bridge is stopping.
-    #[error("the bridge is stopping")]
-    Stopping,
+    async fn status(&self) -> serde_json::Value {
+        // Every member is plain data, so this fails never; if it did, the reply would say so.
+        serde_json::to_value(Self::status(self)).unwrap_or_else(|error| error.to_string().into())
+    }
 }
 
 /// Bounds of everything a client can make the server hold.

@@ -78,18 +78,22 @@ fn list<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, Refusal> {
 
 fn service(entry: RawEntry) -> ServiceHealth {
     let checks = entry.checks.unwrap_or_default();
-    let status = checks.into_iter().map(|check| check.status);
+    let worst = checks.into_iter().max().unwrap_or(Verdict {
+        status: Severity::Passing,
+        index: newest(),
+    });
     ServiceHealth {
         process: entry.service.id.0,
         node: entry.node.node.0,
-        status: status.fold(Severity::Passing, Ord::max).into(),
+        status: worst.status.into(),
+        index: worst.index,
     }
 }
 
 /// Several checks of one service count as one, the worst.
 fn checks(checks: Vec<RawCheck<'_>>) -> WatchUpdate {
     let (mut services, mut nodes, mut ignored) =
-        (Vec::<(ServiceId, NodeName, Severity)>::new(), Vec::new(), 0);
+        (Vec::<(ServiceId, NodeName, Verdict)>::new(), Vec::new(), 0);
     let mut places = HashMap::new();
     for check in checks {
         if check.service_id.is_empty() && check.check_id == SERF_HEALTH {
@@ -107,14 +111,18 @@ fn checks(checks: Vec<RawCheck<'_>>) -> WatchUpdate {
             .entry((id.0, check.node.0.clone()))
             .or_insert(services.len());
         match services.get_mut(place) {
-            Some((_, _, worst)) => *worst = check.status.max(*worst),
-            None => services.push((id, check.node, check.status)),
+            Some((_, _, worst)) => *worst = check.verdict().max(*worst),
+            None => {
+                let verdict = check.verdict();
+                services.push((id, check.node, verdict));
+            },
         }
     }
     let services = services.into_iter().map(|(id, node, worst)| ServiceHealth {
         process: id.0,
         node: node.0,
-        status: worst.into(),
+        status: worst.status.into(),
+        index: worst.index,
     });
     WatchUpdate::Checks {
         services: services.collect(),
@@ -134,7 +142,7 @@ fn key_prefix(pairs: &[RawPair<'_>]) -> WatchUpdate {
 struct RawEntry {
     node: RawNode,
     service: RawService,
-    checks: Option<Vec<RawStatus>>,
+    checks: Option<Vec<Verdict>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -149,10 +157,18 @@ struct RawService {
     id: ServiceId,
 }
 
-#[derive(serde::Deserialize)]
-struct RawStatus {
+/// What a check says and when it said so first; the worst last, of equals the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+struct Verdict {
     #[serde(rename = "Status")]
     status: Severity,
+    #[serde(rename = "ModifyIndex", default = "newest")]
+    index: u64,
+}
+
+/// What is not dated counts as current.
+fn newest() -> u64 {
+    u64::MAX
 }
 
 #[derive(serde::Deserialize)]
@@ -163,8 +179,19 @@ struct RawCheck<'a> {
     check_id: Cow<'a, str>,
     #[serde(rename = "Status")]
     status: Severity,
+    #[serde(rename = "ModifyIndex", default = "newest")]
+    index: u64,
     #[serde(rename = "ServiceID", borrow, default)]
     service_id: Cow<'a, str>,
+}
+
+impl RawCheck<'_> {
+    fn verdict(&self) -> Verdict {
+        Verdict {
+            status: self.status,
+            index: self.index,
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
