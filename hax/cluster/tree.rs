@@ -156,3 +156,68 @@ pub fn service_fid(value: &[u8]) -> Option<Fid> {
         Err(_) => text.parse().ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(pairs: &[(&str, &str)]) -> ConfTree {
+        ConfTree::parse(pairs.iter().map(|(key, value)| (*key, value.as_bytes())))
+    }
+
+    fn fid(text: &str) -> Fid {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn both_layouts_name_the_services_of_a_process() {
+        let tree = tree(&[
+            ("m0conf/nodes/ssu1/processes/1/services/rms", "2"),
+            ("m0conf/nodes/ssu1/processes/1/endpoint", "inet:tcp:127.0.0.1@21001"),
+            (
+                "m0conf/nodes/0x6e00000000000001:0x0/processes/0x7200000000000001:0x1/services/\
+                 0x7300000000000001:0x3",
+                r#"{"name":"confd","state":"M0_NC_FAILED"}"#,
+            ),
+        ]);
+        let process = fid("0x7200000000000001:0x1");
+        let services = [fid("0x7300000000000001:0x2"), fid("0x7300000000000001:0x3")];
+        assert_eq!(tree.services_of(process), services);
+        assert_eq!(tree.process_of(services[0]), Some(process));
+        assert_eq!(tree.processes_on("ssu1"), [process]);
+        assert_eq!(tree.processes_on("ssu2"), []);
+        assert_eq!(tree.stored_state(services[1]), Some(HaState::Failed));
+        assert_eq!(tree.stored_state(services[0]), None);
+    }
+
+    #[test]
+    fn a_drive_and_its_sdev_share_a_state() {
+        let drive = "0x6b00000000000001:0x4";
+        let sdev = "0x6400000000000001:0x4";
+        let drive_key = format!("m0conf/sites/s/racks/r/encls/e/ctrls/c/drives/{drive}");
+        for name in ["sdev", "dev"] {
+            let value = format!(r#"{{"{name}":"{sdev}","state":"M0_NC_REPAIR"}}"#);
+            let tree = tree(&[(&drive_key, &value)]);
+            assert_eq!(tree.stored_state(fid(drive)), Some(HaState::Repair));
+            assert_eq!(tree.stored_state(fid(sdev)), Some(HaState::Repair));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_hides_nothing() {
+        let tree = tree(&[
+            ("", ""),
+            ("m0conf", "x"),
+            ("m0conf/", "x"),
+            ("m0conf/nodes/n/processes/-1/services/ios", "4"),
+            ("m0conf/nodes/n/processes/3/services/ios", "four"),
+            ("m0conf/pools/0x6f00000000000001:0x0", "the pool"),
+            ("m0conf/nodes/0x6e00000000000001:0x0", r#"{"name":"n","state":"M0_NC_WEIRD"}"#),
+            ("other/0x6e00000000000001:0x9", r#"{"state":"M0_NC_FAILED"}"#),
+        ]);
+        assert_eq!(tree.len(), 2);
+        assert_eq!(tree.stored_state(fid("0x6f00000000000001:0x0")), Some(HaState::Unknown));
+        assert_eq!(tree.stored_state(fid("0x6e00000000000001:0x0")), Some(HaState::Unknown));
+        assert_eq!(tree.stored_state(fid("0x6e00000000000001:0x9")), None);
+    }
+}

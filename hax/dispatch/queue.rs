@@ -114,3 +114,94 @@ impl Queue {
         self.told_again.get(&process).map(|at| *at + PAUSE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use halink::RequestId;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn entrypoint(process: u64, number: u64) -> Request {
+        Request::Entrypoint(EntrypointRequest {
+            req_id: RequestId { hi: 0, lo: number },
+            endpoint: "unix:/p".to_owned(),
+            process: Fid::new(0x7200_0000_0000_0001, process),
+            git_rev: String::new(),
+            pid: 1,
+            first: false,
+        })
+    }
+
+    fn number(item: Option<Item>) -> Option<u64> {
+        match item?.request {
+            Request::Entrypoint(request) => Some(request.req_id.lo),
+            Request::Message(_) => None,
+        }
+    }
+
+    fn process(n: u64) -> Fid {
+        Fid::new(0x7200_0000_0000_0001, n)
+    }
+
+    #[test]
+    fn turns_come_in_the_order_of_arrival() {
+        let now = Instant::now();
+        let mut queue = Queue::new(TIMEOUT);
+        for n in 0..3 {
+            queue.push(entrypoint(n, n), now);
+        }
+        assert_eq!(number(queue.next(now)), Some(0));
+        assert_eq!(number(queue.next(now)), Some(1));
+        assert_eq!(number(queue.next(now)), Some(2));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn only_the_first_entrypoint_request_expires_and_only_at_its_bound() {
+        let now = Instant::now();
+        let mut queue = Queue::new(TIMEOUT);
+        queue.push(entrypoint(1, 1), now);
+        queue.push(entrypoint(2, 2), now + TIMEOUT / 2);
+        assert_eq!(queue.wake_at(now), Some(now + TIMEOUT));
+        assert_eq!(number(queue.expired(now + TIMEOUT / 2)), None);
+        assert_eq!(number(queue.expired(now + TIMEOUT)), Some(1));
+        assert_eq!(number(queue.expired(now + TIMEOUT)), None);
+        assert_eq!(number(queue.expired(now + TIMEOUT + TIMEOUT / 2)), Some(2));
+        assert_eq!(queue.wake_at(now), None);
+    }
+
+    #[test]
+    fn a_process_told_again_is_paused_and_holds_the_entrypoint_requests_behind_it() {
+        let now = Instant::now();
+        let mut queue = Queue::new(TIMEOUT);
+        queue.told_again(process(1), now);
+        queue.push(entrypoint(1, 1), now);
+        queue.push(entrypoint(2, 2), now);
+        assert_eq!(number(queue.next(now)), None);
+        assert_eq!(queue.wake_at(now), Some(now + PAUSE));
+        assert_eq!(number(queue.next(now + PAUSE)), Some(1));
+        assert_eq!(number(queue.next(now + PAUSE)), Some(2));
+    }
+
+    #[test]
+    fn a_pause_longer_than_the_bound_moves_the_bound() {
+        let now = Instant::now();
+        let mut queue = Queue::new(PAUSE / 4);
+        queue.told_again(process(1), now);
+        queue.push(entrypoint(1, 1), now);
+        assert_eq!(number(queue.expired(now + PAUSE / 2)), None, "at most one EAGAIN a second");
+        assert_eq!(number(queue.expired(now + PAUSE)), Some(1));
+    }
+
+    #[test]
+    fn pauses_are_forgotten() {
+        let now = Instant::now();
+        let mut queue = Queue::new(TIMEOUT);
+        for n in 0..100 {
+            queue.told_again(process(n), now);
+        }
+        queue.told_again(process(100), now + PAUSE);
+        assert_eq!(queue.told_again.len(), 1);
+    }
+}
