@@ -59,9 +59,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn config(format: &str) -> LogConfig {
+    fn config(format: &str, level: &str) -> LogConfig {
         let text = format!(
-            "node.name = 'n'\nlog.format = '{format}'\nlog.level = 'warn,hax=debug'\n[ha]\n\
+            "node.name = 'n'\nlog.format = '{format}'\nlog.level = '{level}'\n[ha]\n\
              endpoint = 'unix:/s'\nprocess = '0x7200000000000001:0'\n\
              ha_service = '0x7300000000000001:1'\nrm_service = '0x7300000000000001:2'\n"
         );
@@ -70,22 +70,26 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_the_configuration() {
-        let filter = |environment| filter(&config("text"), environment).unwrap().to_string();
+        let filter = |environment| {
+            filter(&config("text", "warn,hax=debug"), environment)
+                .unwrap()
+                .to_string()
+        };
         assert_eq!(filter(None), "hax=debug,warn");
         assert_eq!(filter(Some("error")), "error");
     }
 
     #[test]
     fn a_wrong_environment_is_an_error() {
-        let error = filter(&config("text"), Some("hax=loud")).unwrap_err();
+        let error = filter(&config("text", "info"), Some("hax=loud")).unwrap_err();
         assert!(error.to_string().starts_with("RUST_LOG: "), "{error}");
     }
 
     #[test]
     fn a_second_start_is_an_error_not_a_panic() {
         // Whichever other test started it first, the last call here is not the first.
-        let _ = init(&config("json"));
-        let error = init(&config("text")).unwrap_err();
+        let _ = init(&config("json", "off"));
+        let error = init(&config("text", "off")).unwrap_err();
         assert!(matches!(error, LoggingError::Subscriber(_)), "{error}");
     }
 }

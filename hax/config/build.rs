@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halink::FidType;
 
-use super::error::ConfigError;
+use super::error::Found;
 use super::model::{
     ClientCertificate, Config, ConsulConfig, EntrypointConfig, FatalMessage, HaConfig, HttpConfig,
     KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
@@ -15,8 +15,8 @@ use super::schema::{self, KeyDoc, Range};
 use super::value;
 
 /// Builds the configuration, or says everything that is wrong.
-pub(super) fn config(file: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
-    let mut reader = Reader::parse(file, text)?;
+pub(super) fn config(text: &str) -> Result<Config, Vec<Found>> {
+    let mut reader = Reader::parse(text)?;
     let config = sections(&mut reader);
     let errors = reader.into_errors();
     match config {

@@ -32,6 +32,14 @@ impl Position {
     }
 }
 
+/// An error of a text, before its place has been looked up.
+pub(super) struct Found {
+    /// Byte offset.
+    pub(super) at: usize,
+    pub(super) key: Option<String>,
+    pub(super) problem: Problem,
+}
+
 /// One error. Its text never contains a secret: values are quoted only where the key
 /// cannot hold one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,10 +162,31 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
-        errors.sort_by_key(|error| error.position);
-        let omitted = errors.len().saturating_sub(ERRORS_MAX);
-        errors.truncate(ERRORS_MAX);
+    /// One error of the file as a whole.
+    pub(super) fn of_file(file: &str, position: Option<Position>, problem: Problem) -> Self {
+        let error = ConfigError {
+            file: file.to_owned(),
+            position,
+            key: None,
+            problem,
+        };
+        Self {
+            errors: vec![error],
+            omitted: 0,
+        }
+    }
+
+    /// The first errors found in a text, with their places.
+    pub(super) fn locate(file: &str, text: &str, mut found: Vec<Found>) -> Self {
+        found.sort_by_key(|error| error.at);
+        let omitted = found.len().saturating_sub(ERRORS_MAX);
+        let locate = |Found { at, key, problem }| ConfigError {
+            file: file.to_owned(),
+            position: Some(Position::of(text, at)),
+            key,
+            problem,
+        };
+        let errors = found.into_iter().take(ERRORS_MAX).map(locate).collect();
         Self { errors, omitted }
     }
 

@@ -42,7 +42,7 @@ impl Config {
             File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => Self::from_bytes(&file, &bytes),
-            Err(error) => Err(whole_file(
+            Err(error) => Err(ConfigErrors::of_file(
                 &file,
                 None,
                 Problem::Unreadable(error.to_string()),
@@ -56,7 +56,7 @@ impl Config {
     /// Everything that is wrong with them, at once.
     pub fn from_bytes(file: &str, bytes: &[u8]) -> Result<Self, ConfigErrors> {
         if bytes.len() as u64 > FILE_MAX {
-            return Err(whole_file(
+            return Err(ConfigErrors::of_file(
                 file,
                 None,
                 Problem::TooLarge { limit: FILE_MAX },
@@ -67,7 +67,11 @@ impl Config {
             Err(error) => {
                 let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
                 let position = Position::of(&valid, valid.len());
-                Err(whole_file(file, Some(position), Problem::NotUtf8))
+                Err(ConfigErrors::of_file(
+                    file,
+                    Some(position),
+                    Problem::NotUtf8,
+                ))
             }
         }
     }
@@ -77,16 +81,6 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn from_toml(file: &str, text: &str) -> Result<Self, ConfigErrors> {
-        build::config(file, text).map_err(ConfigErrors::new)
+        build::config(text).map_err(|found| ConfigErrors::locate(file, text, found))
     }
-}
-
-fn whole_file(file: &str, position: Option<Position>, problem: Problem) -> ConfigErrors {
-    let file = file.to_owned();
-    ConfigErrors::new(vec![ConfigError {
-        file,
-        position,
-        key: None,
-        problem,
-    }])
 }

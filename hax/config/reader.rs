@@ -3,47 +3,38 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Hint, Position, Problem};
+use super::error::{Found, Hint, Problem};
 use super::schema::{DefaultValue, KeyDoc, Kind, reference, sections};
 
 /// A parsed document and the errors found in it so far.
 pub(super) struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
     root: DeTable<'a>,
-    errors: Vec<ConfigError>,
+    errors: Vec<Found>,
 }
 
 impl<'a> Reader<'a> {
     /// Parses the text. Errors of syntax are reported alone, because what follows one is a guess.
-    pub(super) fn parse(file: &'a str, text: &'a str) -> Result<Self, Vec<ConfigError>> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Vec<Found>> {
         let (root, syntax) = DeTable::parse_recoverable(text);
         if syntax.is_empty() {
-            let root = root.into_inner();
             let mut reader = Self {
-                file,
-                text,
-                root,
+                root: root.into_inner(),
                 errors: Vec::new(),
             };
             reader.check_names();
             return Ok(reader);
         }
-        let report = |error: toml::de::Error| ConfigError {
-            file: file.to_owned(),
-            position: Some(Position::of(
-                text,
-                error.span().map_or(0, |span| span.start),
-            )),
+        let found = |error: toml::de::Error| Found {
+            at: error.span().map_or(0, |span| span.start),
             key: None,
             // The message only: the full text quotes the line, which may hold a secret.
             problem: Problem::Syntax(one_line(error.message())),
         };
-        Err(syntax.into_iter().map(report).collect())
+        Err(syntax.into_iter().map(found).collect())
     }
 
     /// The errors found.
-    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+    pub(super) fn into_errors(self) -> Vec<Found> {
         self.errors
     }
 
@@ -97,10 +88,8 @@ impl<'a> Reader<'a> {
     }
 
     fn report(&mut self, at: usize, key: String, problem: Problem) {
-        let position = Some(Position::of(self.text, at));
-        self.errors.push(ConfigError {
-            file: self.file.to_owned(),
-            position,
+        self.errors.push(Found {
+            at,
             key: Some(key),
             problem,
         });

@@ -8,13 +8,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use consul_client::CheckStatus;
 use halink::{Fid, FidType, HaState};
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::reply::Refusal;
@@ -58,33 +60,39 @@ fn list<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, Refusal> {
         return Ok(Vec::new());
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let list: Option<Vec<T>> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = match error.path().to_string() {
-            root if root == "." => "the payload".to_owned(),
-            path => path,
-        };
-        match error.inner().classify() {
-            Category::Data => Refusal::InvalidPayload {
-                path,
-                what: error.inner().to_string(),
-            },
-            _ => Refusal::MalformedJson(error.inner().to_string()),
-        }
-    })?;
+    let list: Option<Vec<Object<T>>> =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = match error.path().to_string() {
+                root if root == "." => "the payload".to_owned(),
+                path => path,
+            };
+            match error.inner().classify() {
+                Category::Data => Refusal::InvalidPayload {
+                    path,
+                    what: error.inner().to_string(),
+                },
+                _ => Refusal::MalformedJson(error.inner().to_string()),
+            }
+        })?;
     json.end()
         .map_err(|error| Refusal::MalformedJson(error.to_string()))?;
-    Ok(list.unwrap_or_default())
+    Ok(list
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| entry.0)
+        .collect())
 }
 
 fn service(entry: RawEntry) -> ServiceHealth {
     let checks = entry.checks.unwrap_or_default();
-    let worst = checks.into_iter().max().unwrap_or(Verdict {
+    let worst = checks.into_iter().map(|check| check.0).max();
+    let worst = worst.unwrap_or(Verdict {
         status: Severity::Passing,
         index: newest(),
     });
     ServiceHealth {
-        process: entry.service.id.0,
-        node: entry.node.node.0,
+        process: entry.service.0.id.0,
+        node: entry.node.0.node.0,
         status: worst.status.into(),
         index: worst.index,
     }
@@ -140,9 +148,9 @@ fn key_prefix(pairs: &[RawPair<'_>]) -> WatchUpdate {
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RawEntry {
-    node: RawNode,
-    service: RawService,
-    checks: Option<Vec<Verdict>>,
+    node: Object<RawNode>,
+    service: Object<RawService>,
+    checks: Option<Vec<Object<Verdict>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -219,13 +227,26 @@ impl RawPair<'_> {
 }
 
 /// Status of a check, the worst last. `maintenance` is critical: the process is out of use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Severity {
     Passing,
     Warning,
-    #[serde(alias = "maintenance")]
     Critical,
+}
+
+impl FromStr for Severity {
+    type Err = String;
+
+    fn from_str(status: &str) -> Result<Self, String> {
+        match status {
+            "passing" => Ok(Self::Passing),
+            "warning" => Ok(Self::Warning),
+            "critical" | "maintenance" => Ok(Self::Critical),
+            _ => Err(format!(
+                "{status:?} is no status; expected passing, warning, critical or maintenance"
+            )),
+        }
+    }
 }
 
 impl From<Severity> for CheckStatus {
@@ -294,8 +315,31 @@ impl FromStr for Base64 {
     }
 }
 
+/// An object only: a derived struct would take an array of its fields as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
 /// Reads a string through `FromStr`, so that the error is raised where its path is known.
-struct Text<T>(std::marker::PhantomData<T>);
+struct Text<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
     type Value = T;
@@ -313,10 +357,10 @@ macro_rules! deserialize_from_str {
     ($($name:ty),*) => {$(
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(Text(std::marker::PhantomData))
+                deserializer.deserialize_str(Text(PhantomData))
             }
         }
     )*};
 }
 
-deserialize_from_str!(ServiceId, NodeName, Base64);
+deserialize_from_str!(ServiceId, NodeName, Severity, Base64);

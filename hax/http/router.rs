@@ -147,11 +147,11 @@ async fn catch_panic(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            let message = panic
+            let panic = panic
                 .downcast_ref::<&str>()
                 .copied()
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!(path, message, "panic while handling an HTTP request");
+            tracing::error!(path, panic, "panic while handling an HTTP request");
             Refusal::Internal.into_response()
         }
     }

@@ -74,6 +74,7 @@ fn check(method: &str, path: &str, body: Vec<u8>) -> Result<(), TestCaseError> {
     runtime.block_on(async {
         let bridge = Recorder::accepting();
         let router = router(bridge.clone(), &Limits::with_body(2048));
+        let valid = serde_json::from_slice::<Value>(&body).is_ok();
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -97,6 +98,9 @@ fn check(method: &str, path: &str, body: Vec<u8>) -> Result<(), TestCaseError> {
                     .is_some_and(|text| !text.is_empty())
             );
         }
+        // JSON of the wrong shape is told from what is not JSON.
+        let malformed = reply.json["error"] == "malformed_json";
+        prop_assert!(!(valid && malformed), "{}", reply.json);
         Ok(())
     })
 }

@@ -257,7 +257,14 @@ async fn what_is_not_http_harms_nobody() {
 async fn a_request_under_way_is_finished_at_the_end() {
     let gate = Arc::new(Semaphore::new(0));
     let bridge = Recorder::new(Reaction::Gate(Arc::clone(&gate)));
-    let server = Server::start(bridge.clone(), Limits::default()).await;
+    // No bound but the drain itself can end it.
+    let long = Duration::from_secs(3600);
+    let limits = Limits {
+        drain: long,
+        header_timeout: long,
+        ..Limits::default()
+    };
+    let server = Server::start(bridge.clone(), limits).await;
     // Idle connections do not delay the end: one never used, one kept.
     let _unused = server.connect().await;
     let mut kept = server.connect().await;

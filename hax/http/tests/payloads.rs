@@ -108,9 +108,9 @@ fn the_worst_check_counts() {
             "{statuses:?}"
         );
     }
-    let mut null = entry("1", &[]);
-    null["Checks"] = Value::Null;
-    let update = parsed(Watch::Service, &json!([null]));
+    let mut unchecked = entry("1", &[]);
+    unchecked["Checks"] = Value::Null;
+    let update = parsed(Watch::Service, &json!([unchecked]));
     assert_eq!(
         update,
         WatchUpdate::Services(vec![service(1, "ssu1", Passing)])
@@ -126,21 +126,84 @@ fn a_wrong_shape_is_named_with_its_path() {
         json!([self::entry("2", &[]), entry])
     };
     for (payload, path, what) in [
-        (json!({}), "the payload", "invalid type: map, expected a sequence".to_owned()),
-        (json!("x"), "the payload", "invalid type: string \"x\", expected a sequence".to_owned()),
-        (json!([1]), "[0]", "invalid type: integer `1`, expected struct RawEntry".to_owned()),
+        (
+            json!({}),
+            "the payload",
+            "invalid type: map, expected a sequence".to_owned(),
+        ),
+        (
+            json!("x"),
+            "the payload",
+            "invalid type: string \"x\", expected a sequence".to_owned(),
+        ),
+        (
+            json!([1]),
+            "[0]",
+            "invalid type: integer `1`, expected an object".to_owned(),
+        ),
+        (
+            json!([[{ "Node": "n" }, {}]]),
+            "[0]",
+            "invalid type: sequence, expected an object".to_owned(),
+        ),
         (json!([{}]), "[0]", "missing field `Node`".to_owned()),
-        (with("/Service", json!({})), "[1].Service", "missing field `ID`".to_owned()),
-        (with("/Service/ID", json!(7)), "[1].Service.ID", "invalid type: integer `7`, expected a string".to_owned()),
-        (with("/Service/ID", json!("confd")), "[1].Service.ID", format!("\"confd\" is not a fid: expected two numbers with one ':' between them; {forms}")),
-        (with("/Service/ID", json!("")), "[1].Service.ID", format!("\"\" is not a fid: expected two numbers with one ':' between them; {forms}")),
-        (with("/Service/ID", json!("-1")), "[1].Service.ID", format!("\"-1\" is not a fid: expected two numbers with one ':' between them; {forms}")),
-        (with("/Service/ID", json!("18446744073709551616")), "[1].Service.ID", format!("\"18446744073709551616\" does not fit into 64 bits; {forms}")),
-        (with("/Service/ID", json!("0x7300000000000001:0x4")), "[1].Service.ID", format!("\"0x7300000000000001:0x4\" is not a process; {forms}")),
-        (with("/Node/Node", json!("")), "[1].Node.Node", "the name of a node is empty".to_owned()),
-        (with("/Node/Node", json!("n".repeat(256))), "[1].Node.Node", "the name of a node is longer than 255 bytes".to_owned()),
-        (with("/Checks", json!({})), "[1].Checks", "invalid type: map, expected a sequence".to_owned()),
-        (with("/Checks/0/Status", json!("fine")), "[1].Checks[0].Status", "unknown variant `fine`, expected one of `passing`, `warning`, `critical`, `maintenance`".to_owned()),
+        (
+            with("/Service", json!({})),
+            "[1].Service",
+            "missing field `ID`".to_owned(),
+        ),
+        (
+            with("/Service/ID", json!(7)),
+            "[1].Service.ID",
+            "invalid type: integer `7`, expected a string".to_owned(),
+        ),
+        (
+            with("/Service/ID", json!("confd")),
+            "[1].Service.ID",
+            format!(
+                "\"confd\" is not a fid: expected two numbers with one ':' between them; {forms}"
+            ),
+        ),
+        (
+            with("/Service/ID", json!("")),
+            "[1].Service.ID",
+            format!("\"\" is not a fid: expected two numbers with one ':' between them; {forms}"),
+        ),
+        (
+            with("/Service/ID", json!("-1")),
+            "[1].Service.ID",
+            format!("\"-1\" is not a fid: expected two numbers with one ':' between them; {forms}"),
+        ),
+        (
+            with("/Service/ID", json!("18446744073709551616")),
+            "[1].Service.ID",
+            format!("\"18446744073709551616\" does not fit into 64 bits; {forms}"),
+        ),
+        (
+            with("/Service/ID", json!("0x7300000000000001:0x4")),
+            "[1].Service.ID",
+            format!("\"0x7300000000000001:0x4\" is not a process; {forms}"),
+        ),
+        (
+            with("/Node/Node", json!("")),
+            "[1].Node.Node",
+            "the name of a node is empty".to_owned(),
+        ),
+        (
+            with("/Node/Node", json!("n".repeat(256))),
+            "[1].Node.Node",
+            "the name of a node is longer than 255 bytes".to_owned(),
+        ),
+        (
+            with("/Checks", json!({})),
+            "[1].Checks",
+            "invalid type: map, expected a sequence".to_owned(),
+        ),
+        (
+            with("/Checks/0/Status", json!("fine")),
+            "[1].Checks[0].Status",
+            "\"fine\" is no status; expected passing, warning, critical or maintenance".to_owned(),
+        ),
     ] {
         assert_eq!(invalid(Watch::Service, &payload), (path.to_owned(), what));
     }
