@@ -22,8 +22,8 @@
 # Needs pgrep, timeout, and curl or the consul program.
 #
 # Environment:
-#   HAX_CHECK_TIMEOUT       seconds the question to Consul may take (default 3); keep it
-#                           below the timeout of the check
+#   HAX_CHECK_TIMEOUT       seconds the question to Consul may take (default 2); looking for
+#                           the process takes 1 more, and the check's timeout must be longer
 #   CONSUL_HTTP_ADDR        default 127.0.0.1:8500; http://, https:// and unix:// are fine
 #   CONSUL_HTTP_SSL, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_CACERT,
 #   CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY
@@ -182,14 +182,20 @@ parent() {
     printf '%s' "${stat%% *}"
 }
 
-# Is the process a health check (this one, another one's, or the shell that started it)
-# or an offspring of one? Their command lines hold the pattern, too.
+# Is the process a health check (this one, another one, the shell that started it), or
+# an offspring of one? Their command lines hold the pattern, too.
 is_a_check() {
-    pid=$1
+    case $(tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null) in
+    *"$self"*) return 0 ;;
+    esac
+    # Of an ancestor only the program counts: a shell that starts both the process and
+    # its check is none.
+    pid=$(parent "$1") || return 1
     while [ "$pid" -gt 1 ]; do
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
-        *"$self"*) return 0 ;;
-        esac
+        if tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | head -n 3 |
+            sed 's,.*/,,' | grep -qxF -e "$self"; then
+            return 0
+        fi
         pid=$(parent "$pid") || return 1
     done
     return 1
@@ -227,7 +233,7 @@ running() {
 [ $# -eq 2 ] || finish 2 "usage: health-check.sh FID PATTERN"
 pattern=$2
 self=${0##*/}
-limit=${HAX_CHECK_TIMEOUT:-3}
+limit=${HAX_CHECK_TIMEOUT:-2}
 fid=$(normalise "$1") || finish 2 "usage: '$1' is no fid of a process (0x7200000000000001:0x4)"
 [ -n "$pattern" ] || finish 2 "usage: the pattern is empty and would match every process"
 case $limit in
