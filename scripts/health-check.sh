@@ -185,14 +185,14 @@ parent() {
 # Is the process a health check (this one, another one, the shell that started it), or
 # an offspring of one? Their command lines hold the pattern, too.
 is_a_check() {
-    case $(tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null) in
-    *"$self"*) return 0 ;;
+    case $(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") in
+    *"$self"* | *'pgrep -f -- '*) return 0 ;;
     esac
     # Of an ancestor only the program counts: a shell that starts both the process and
     # its check is none.
     pid=$(parent "$1") || return 1
     while [ "$pid" -gt 1 ]; do
-        if tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | head -n 3 |
+        if tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | head -n 3 |
             sed 's,.*/,,' | grep -qxF -e "$self"; then
             return 0
         fi
@@ -221,8 +221,10 @@ running() {
     *) return 2 ;;
     esac
     for candidate in $pids; do
-        if parent "$candidate" >/dev/null && ! is_a_check "$candidate" &&
-            ! is_an_ancestor "$candidate"; then
+        # Asked for last, because a short-lived one cannot be told from a check any more
+        # once it has gone.
+        if ! is_a_check "$candidate" && ! is_an_ancestor "$candidate" &&
+            parent "$candidate" >/dev/null; then
             printf '%s' "$candidate"
             return 0
         fi
