@@ -1,1 +1,9 @@
-//! Placeholder.
+//! `haxctl`, the control tool.
+
+pub mod bootstrap;
+pub mod cluster;
+pub mod entry;
+pub mod failure;
+mod input;
+pub mod kv_file;
+pub mod output;
