@@ -4,8 +4,8 @@ use serde_json::Value;
 
 /// Bytes of a key. Consul itself sets no limit; nothing in rfc/4-kv.md comes near.
 pub const KEY_MAX: usize = 512;
-/// Bytes of a value: Consul's default `kv_max_value_size`.
-pub const VALUE_MAX: usize = 512 * 1024;
+/// Bytes of a value.
+pub const VALUE_MAX: usize = consul_client::KV_MAX_VALUE;
 
 /// A KV pair to write.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::failure::Failure;
 ///
 /// # Errors
 /// [`Failure::NoInput`] if it cannot be read, is longer, or is no text.
-pub fn read(path: &Path, limit: u64) -> Result<String, Failure> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
     let refuse = |why: String| Failure::NoInput(format!("{}: {why}", path.display()));
     let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
     let mut bytes = Vec::new();
