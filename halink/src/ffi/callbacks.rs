@@ -205,18 +205,24 @@ unsafe extern "C" fn on_link(ctx: *mut c_void, event: *const sys::hax_link_event
             endpoint,
         };
         match raw.kind {
-            sys::HAX_LINK_CONNECTED => context.events.send(Event::LinkConnected(link())),
-            sys::HAX_LINK_REUSED => context.events.send(Event::LinkReused(link())),
-            sys::HAX_LINK_ABSENT => context.events.send(Event::LinkAbsent { req_id }),
-            sys::HAX_LINK_DISCONNECTING => {
+            sys::hax_link_event_kind::HAX_LINK_CONNECTED => {
+                context.events.send(Event::LinkConnected(link()))
+            }
+            sys::hax_link_event_kind::HAX_LINK_REUSED => {
+                context.events.send(Event::LinkReused(link()))
+            }
+            sys::hax_link_event_kind::HAX_LINK_ABSENT => {
+                context.events.send(Event::LinkAbsent { req_id })
+            }
+            sys::hax_link_event_kind::HAX_LINK_DISCONNECTING => {
                 context.events.send(Event::LinkDisconnecting(id));
                 disconnect(context, id);
             }
-            sys::HAX_LINK_DISCONNECTED => {
+            sys::hax_link_event_kind::HAX_LINK_DISCONNECTED => {
                 context.deliveries.link_gone(id);
                 context.events.send(Event::LinkDisconnected(id));
             }
-            kind => tracing::error!(kind, link = %id, "unknown event of a link"),
+            kind => tracing::error!(kind = kind.0, link = %id, "unknown event of a link"),
         }
     };
     // SAFETY: `ctx` is what `init` was given.
@@ -240,9 +246,9 @@ unsafe extern "C" fn on_log(ctx: *mut c_void, level: sys::hax_log_level, line: *
         // SAFETY: the library lends the string for this call.
         let line = unsafe { text(line) };
         match level {
-            sys::HAX_LOG_ERROR => tracing::error!(target: "ha_link", "{line}"),
-            sys::HAX_LOG_WARN => tracing::warn!(target: "ha_link", "{line}"),
-            sys::HAX_LOG_INFO => tracing::info!(target: "ha_link", "{line}"),
+            sys::hax_log_level::HAX_LOG_ERROR => tracing::error!(target: "ha_link", "{line}"),
+            sys::hax_log_level::HAX_LOG_WARN => tracing::warn!(target: "ha_link", "{line}"),
+            sys::hax_log_level::HAX_LOG_INFO => tracing::info!(target: "ha_link", "{line}"),
             _ => tracing::debug!(target: "ha_link", "{line}"),
         }
     };
@@ -324,9 +330,10 @@ mod tests {
     #[test]
     fn strings_that_are_not_utf_8_are_replaced_and_null_is_empty() {
         let mut fixture = Fixture::new();
-        // SAFETY: plain data, for which all zeros are valid.
-        let mut request: sys::hax_entrypoint_request = unsafe { std::mem::zeroed() };
-        request.remote_endpoint = c"unix:/\xff".as_ptr();
+        let request = sys::hax_entrypoint_request {
+            remote_endpoint: c"unix:/\xff".as_ptr(),
+            ..Default::default()
+        };
         // SAFETY: the context, the request and its string are alive.
         unsafe { on_entrypoint_request(fixture.ctx(), &request) };
         match fixture.event() {
@@ -341,9 +348,10 @@ mod tests {
     #[test]
     fn our_own_request_is_the_users_until_the_start_is_given_up() {
         let mut fixture = Fixture::new();
-        // SAFETY: plain data, for which all zeros are valid.
-        let mut request: sys::hax_entrypoint_request = unsafe { std::mem::zeroed() };
-        request.process = convert::raw_fid(Fid::new(1, 1));
+        let request = sys::hax_entrypoint_request {
+            process: convert::raw_fid(Fid::new(1, 1)),
+            ..Default::default()
+        };
         // SAFETY: the context and the request are alive; there is no interface to answer.
         unsafe { on_entrypoint_request(fixture.ctx(), &request) };
         assert!(matches!(fixture.event(), Event::Entrypoint(_)));
@@ -361,10 +369,11 @@ mod tests {
             .deliveries
             .sending(LinkId(LINK))
             .sent(Tag(1));
-        // SAFETY: plain data, for which all zeros are valid.
-        let mut event: sys::hax_link_event = unsafe { std::mem::zeroed() };
-        event.link = LINK;
-        event.kind = sys::HAX_LINK_DISCONNECTED;
+        let event = sys::hax_link_event {
+            link: LINK,
+            kind: sys::hax_link_event_kind::HAX_LINK_DISCONNECTED,
+            ..Default::default()
+        };
         // SAFETY: the context and the event are alive.
         unsafe { on_link(fixture.ctx(), &event) };
         assert!(matches!(

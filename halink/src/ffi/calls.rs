@@ -205,7 +205,7 @@ impl Adopted<'_> {
     pub(crate) fn send_nvec(&self, link: LinkId, nvec: &NvecSet) -> Result<Tag, Errno> {
         let notes = convert::raw_notes(&nvec.notes);
         let raw = sys::hax_nvec {
-            type_: sys::HAX_NVEC_SET.into(),
+            type_: sys::hax_nvec_type::HAX_NVEC_SET.0.into(),
             id_of_get: nvec.id_of_get,
             ignore_same_state: nvec.ignore_same_state.into(),
             nr: notes.len() as u64,

@@ -136,10 +136,10 @@ mod tests {
 
     /// A message whose every field is zero but the type.
     fn msg(msg_type: u64) -> sys::hax_msg {
-        // SAFETY: plain data, for which all zeros are valid.
-        let mut msg: sys::hax_msg = unsafe { std::mem::zeroed() };
-        msg.type_ = msg_type;
-        msg
+        sys::hax_msg {
+            type_: msg_type,
+            ..sys::hax_msg::default()
+        }
     }
 
     fn nvec(nvec_type: u64, nr: u64, notes: &[sys::hax_note]) -> sys::hax_msg {
