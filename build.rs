@@ -15,6 +15,10 @@ fn main() {
 }
 
 fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
+    let output = Command::new("git")
+        .args(args)
+        .output()
+        .ok()
+        .filter(|out| out.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{daemon, logging, sim, version};
+use crate::{daemon, logging, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -33,8 +33,6 @@ enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "/etc/hax/hax.toml")]
         config: PathBuf,
     },
-    /// Simulate a Motr process over the embedded ha_link.
-    Sim(sim::Args),
 }
 
 /// Runs `hax` with the arguments of this process.
@@ -45,7 +43,6 @@ pub fn main() -> ExitCode {
             println!("{}: no errors", config.display());
             ExitCode::SUCCESS
         }),
-        Command::Sim(args) => in_runtime(sim::run(args)),
     }
 }
 
@@ -76,7 +73,10 @@ fn run(config: Config) -> ExitCode {
 }
 
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("hax: cannot start the runtime: {error}");

@@ -20,10 +20,13 @@ pub fn client(config: &ConsulConfig) -> Result<Client> {
         settings.token = Some(Token::new(read));
     }
     settings.ca_file.clone_from(&config.ca_file);
-    settings.identity = config.client_certificate.as_ref().map(|certificate| ClientIdentity {
-        cert_file: certificate.cert_file.clone(),
-        key_file: certificate.key_file.path().to_owned(),
-    });
+    settings.identity = config
+        .client_certificate
+        .as_ref()
+        .map(|certificate| ClientIdentity {
+            cert_file: certificate.cert_file.clone(),
+            key_file: certificate.key_file.path().to_owned(),
+        });
     settings.datacenter.clone_from(&config.datacenter);
     settings.request_timeout = config.timeout;
     settings.connect_timeout = config.connect_timeout;
@@ -34,7 +37,9 @@ fn read_token(path: &std::path::Path) -> Result<String> {
     use std::io::Read;
 
     let mut token = String::new();
-    std::fs::File::open(path)?.take(TOKEN_MAX).read_to_string(&mut token)?;
+    std::fs::File::open(path)?
+        .take(TOKEN_MAX)
+        .read_to_string(&mut token)?;
     let token = token.trim();
     if token.is_empty() {
         bail!("the file is empty");

@@ -27,7 +27,11 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// What cannot be set up: the address of the HTTP server, the ha_link endpoint, the token file.
 pub async fn run(config: Config) -> Result<()> {
-    info!(version = version::long(), node = config.node.name, "hax is starting");
+    info!(
+        version = version::long(),
+        node = config.node.name,
+        "hax is starting"
+    );
     let signals = Signals::new().context("cannot handle signals")?;
     let consul = consul::client(&config.consul)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -46,8 +50,11 @@ pub async fn run(config: Config) -> Result<()> {
     let view = View::spawn(&consul, &watching);
     let links = Arc::new(Links::new(config.ha.process));
     let counters = Arc::new(Counters::default());
-    let outbox =
-        Outbox::new(interface.handle(), Arc::clone(&links), Arc::clone(&counters));
+    let outbox = Outbox::new(
+        interface.handle(),
+        Arc::clone(&links),
+        Arc::clone(&counters),
+    );
     let work = Arc::new(Work {
         consul: consul.clone(),
         node: config.node.name.clone(),
@@ -55,7 +62,10 @@ pub async fn run(config: Config) -> Result<()> {
         links: Arc::clone(&links),
         counters: Arc::clone(&counters),
         view: view.snapshots(),
-        retry: RetryPolicy { min: config.retry.min, max: config.retry.max },
+        retry: RetryPolicy {
+            min: config.retry.min,
+            max: config.retry.max,
+        },
         process_alias: config.kv.process_alias,
         unknown: Mutex::new(HashSet::new()),
     });
@@ -75,7 +85,12 @@ pub async fn run(config: Config) -> Result<()> {
     let leader = Leader::default();
     let electing = CancellationToken::new();
     let leader_task = config.leader.elect.then(|| {
-        let task = LeaderTask::new(&consul, &config.node.name, config.leader.lock_delay, &leader);
+        let task = LeaderTask::new(
+            &consul,
+            &config.node.name,
+            config.leader.lock_delay,
+            &leader,
+        );
         tokio::spawn(task.run(electing.clone()))
     });
     let parts = Parts::new(
@@ -87,10 +102,18 @@ pub async fn run(config: Config) -> Result<()> {
         leader,
         interface.handle(),
     );
-    let bridge = BridgeHandle { parts: Arc::new(parts), lane };
+    let bridge = BridgeHandle {
+        parts: Arc::new(parts),
+        lane,
+    };
     let serving = CancellationToken::new();
     let limits = http::Limits::with_body(config.http.body_limit);
-    let server = tokio::spawn(http::serve(listener, bridge.clone(), limits, serving.clone()));
+    let server = tokio::spawn(http::serve(
+        listener,
+        bridge.clone(),
+        limits,
+        serving.clone(),
+    ));
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
 
     let stopped = signals.stop();

@@ -10,6 +10,10 @@ pub fn long() -> &'static str {
     static LONG: OnceLock<String> = OnceLock::new();
     LONG.get_or_init(|| {
         let commit = env!("HAX_COMMIT");
-        format!("{VERSION} ({commit}, {} {})", halink::backend(), halink::version())
+        format!(
+            "{VERSION} ({commit}, {} {})",
+            halink::backend(),
+            halink::version()
+        )
     })
 }

@@ -94,14 +94,21 @@ fn quorum(confds: usize) -> u32 {
 /// The node of the session that holds `leader`.
 async fn leader_node(consul: &Client) -> Result<Option<String>, EntrypointError> {
     let leader = consul.kv().get(LEADER_KEY).await?.value;
-    let Some(session) = leader.and_then(|pair| pair.session) else { return Ok(None) };
+    let Some(session) = leader.and_then(|pair| pair.session) else {
+        return Ok(None);
+    };
     let info = consul.session().info(&session).await?.value;
     Ok(info.map(|info| info.node))
 }
 
 async fn confds(consul: &Client) -> Result<Vec<FoundConfd>, EntrypointError> {
     let instances = consul.catalog().service(CONFD).await?.value;
-    try_join_all(instances.iter().map(|instance| found_confd(consul, instance))).await
+    try_join_all(
+        instances
+            .iter()
+            .map(|instance| found_confd(consul, instance)),
+    )
+    .await
 }
 
 async fn found_confd(
@@ -109,27 +116,39 @@ async fn found_confd(
     instance: &CatalogService,
 ) -> Result<FoundConfd, EntrypointError> {
     let node = &instance.node;
-    let process = process_of_service_id(&instance.service_id).ok_or_else(|| {
-        EntrypointError::ServiceId { id: instance.service_id.clone(), node: node.clone() }
-    })?;
+    let process =
+        process_of_service_id(&instance.service_id).ok_or_else(|| EntrypointError::ServiceId {
+            id: instance.service_id.clone(),
+            node: node.clone(),
+        })?;
     let prefix = format!("m0conf/nodes/{node}/processes/{}/", process.key());
     let pairs = consul.kv().list(&prefix).await?.value;
     let value = |name: &str| {
         let key = format!("{prefix}{name}");
-        pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_slice())
+        pairs
+            .iter()
+            .find(|pair| pair.key == key)
+            .map(|pair| pair.value.as_slice())
     };
     let service = |name: &str| {
         let fid = value(&format!("services/{name}")).and_then(service_fid);
         fid.ok_or_else(|| EntrypointError::ServiceKey(format!("{prefix}services/{name}")))
     };
     let stored = || value("endpoint").and_then(|value| String::from_utf8(value.to_vec()).ok());
-    let endpoint = endpoint(instance).or_else(stored).filter(|endpoint| !endpoint.is_empty());
-    let endpoint = endpoint
-        .ok_or_else(|| EntrypointError::NoEndpoint { process, node: node.clone() })?;
+    let endpoint = endpoint(instance)
+        .or_else(stored)
+        .filter(|endpoint| !endpoint.is_empty());
+    let endpoint = endpoint.ok_or_else(|| EntrypointError::NoEndpoint {
+        process,
+        node: node.clone(),
+    })?;
     Ok(FoundConfd {
         node: node.clone(),
         process,
-        confd: Confd { fid: service(CONFD)?, endpoint },
+        confd: Confd {
+            fid: service(CONFD)?,
+            endpoint,
+        },
         rm: service("rms")?,
     })
 }
@@ -140,7 +159,10 @@ fn endpoint(instance: &CatalogService) -> Option<String> {
     if address.is_empty() {
         return None;
     }
-    let transport = instance.service_meta.get("transport_type").map(String::as_str);
+    let transport = instance
+        .service_meta
+        .get("transport_type")
+        .map(String::as_str);
     let separator = match transport {
         Some("lnet") => ':',
         Some(_) => '@',

@@ -100,7 +100,10 @@ impl BridgeHandle {
             processes: view.processes.iter().collect(),
             queue: QueueRow {
                 waiting: progress.waiting,
-                in_hand_seconds: progress.in_hand.as_ref().map(|(_, at)| at.elapsed().as_secs()),
+                in_hand_seconds: progress
+                    .in_hand
+                    .as_ref()
+                    .map(|(_, at)| at.elapsed().as_secs()),
                 in_hand: progress.in_hand.map(|(what, _)| what),
                 events: parts.interface.stats().events,
             },

@@ -30,7 +30,7 @@ pub struct WatchOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
     /// Too many wait already.
-    #[error("{WAITING_MAX} broadcasts are waiting; try again later")]
+    #[error("{WAITING_MAX} broadcasts wait already; post the payload again")]
     Busy,
     /// The bridge is stopping.
     #[error("the bridge is stopping")]
@@ -108,18 +108,18 @@ impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
     }
 }
 
-async fn run(
-    broadcast: Broadcast,
-    outbox: &Outbox,
-    links: &super::links::Links,
-    view: &Snapshot,
-) {
+async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links, view: &Snapshot) {
     match broadcast {
         Broadcast::Watch(update, reply) => {
             let notes = Notes::of(&update, view, links.own_process());
             let links_reached = outbox.broadcast(notes.as_slice(), None).await;
-            for process in notes.failed_processes().filter(|process| links.is_up(*process)) {
-                outbox.retire(process, "Consul says that it has failed").await;
+            for process in notes
+                .failed_processes()
+                .filter(|process| links.is_up(*process))
+            {
+                outbox
+                    .retire(process, "Consul says that it has failed")
+                    .await;
             }
             let outcome = WatchOutcome {
                 notes: notes.as_slice().len(),
@@ -133,7 +133,10 @@ async fn run(
         Broadcast::Motr(received, notes) => {
             let notes = Notes::of_motr(notes);
             let links_reached = outbox.broadcast(notes.as_slice(), None).await;
-            debug!(notes = notes.as_slice().len(), links_reached, "broadcast an NVEC SET of Motr");
+            debug!(
+                notes = notes.as_slice().len(),
+                links_reached, "broadcast an NVEC SET of Motr"
+            );
             received.delivered().await;
         }
         Broadcast::Isolate(link, process) => {

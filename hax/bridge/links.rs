@@ -45,7 +45,10 @@ pub struct LinkStatus {
 impl Links {
     /// An empty table; `own` is the bridge's own process.
     pub fn new(own: Fid) -> Self {
-        Self { own, links: Mutex::default() }
+        Self {
+            own,
+            links: Mutex::default(),
+        }
     }
 
     /// The bridge's own process.
@@ -88,12 +91,19 @@ impl Links {
 
     /// The bridge's link to itself.
     pub fn own_link(&self) -> Option<LinkId> {
-        self.lock().iter().find(|(_, entry)| entry.process == self.own).map(|(id, _)| *id)
+        self.lock()
+            .iter()
+            .find(|(_, entry)| entry.process == self.own)
+            .map(|(id, _)| *id)
     }
 
     /// The links of all other processes.
     pub fn others(&self) -> Vec<LinkId> {
-        self.lock().iter().filter(|(_, entry)| entry.process != self.own).map(|(id, _)| *id).collect()
+        self.lock()
+            .iter()
+            .filter(|(_, entry)| entry.process != self.own)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// The process at the other end of a link.
@@ -108,7 +118,9 @@ impl Links {
 
     /// Whether a process has a link over which it reported that it is up.
     pub fn is_up(&self, process: Fid) -> bool {
-        self.lock().values().any(|entry| entry.process == process && entry.up)
+        self.lock()
+            .values()
+            .any(|entry| entry.process == process && entry.up)
     }
 
     /// All links, by number.

@@ -23,7 +23,9 @@ impl Notes {
         let mut notes = Self::default();
         match update {
             WatchUpdate::Services(services) => notes.add_services(services, view, own),
-            WatchUpdate::Checks { services, nodes, .. } => {
+            WatchUpdate::Checks {
+                services, nodes, ..
+            } => {
                 notes.add_services(services, view, own);
                 notes.add_nodes(nodes, view, own);
             }
@@ -62,11 +64,21 @@ impl Notes {
     pub fn failed_processes(&self) -> impl Iterator<Item = Fid> {
         let process = |note: &&Note| note.object.fid_type() == Some(FidType::Process);
         let failed = |note: &&Note| note.state == HaState::Failed;
-        self.notes.iter().filter(process).filter(failed).map(|note| note.object)
+        self.notes
+            .iter()
+            .filter(process)
+            .filter(failed)
+            .map(|note| note.object)
     }
 
     fn add_services(&mut self, services: &[ServiceHealth], view: &Snapshot, own: Fid) {
-        for ServiceHealth { process, status, index, .. } in services {
+        for ServiceHealth {
+            process,
+            status,
+            index,
+            ..
+        } in services
+        {
             let state = state_of(*status);
             if *process == own && state != HaState::Online {
                 continue;
@@ -81,7 +93,9 @@ impl Notes {
     }
 
     fn add_nodes(&mut self, nodes: &[NodeHealth], view: &Snapshot, own: Fid) {
-        let lost = nodes.iter().filter(|node| state_of(node.status) == HaState::Failed);
+        let lost = nodes
+            .iter()
+            .filter(|node| state_of(node.status) == HaState::Failed);
         for process in lost.flat_map(|node| view.tree.processes_on(&node.node)) {
             if *process != own {
                 self.add_process(*process, HaState::Failed, view);

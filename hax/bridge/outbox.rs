@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halink::{
-    DeliveryOutcome, Delivery, FailureVec, Fid, FidType, HaState, Handle, LinkId, NOTES_MAX, Note,
+    Delivery, DeliveryOutcome, FailureVec, Fid, FidType, HaState, Handle, LinkId, NOTES_MAX, Note,
     NvecSet, SendError,
 };
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,12 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox over the links of `handle`.
     pub fn new(handle: Handle, links: Arc<Links>, counters: Arc<Counters>) -> Self {
-        Self { handle, links, counters, deliveries: TaskTracker::new() }
+        Self {
+            handle,
+            links,
+            counters,
+            deliveries: TaskTracker::new(),
+        }
     }
 
     /// The interface's handle.
@@ -74,7 +79,11 @@ impl Outbox {
 
     /// Answers an NVEC GET.
     pub async fn answer_nvec(&self, link: LinkId, id_of_get: u64, notes: Vec<Note>) {
-        let vector = NvecSet { id_of_get, ignore_same_state: true, notes };
+        let vector = NvecSet {
+            id_of_get,
+            ignore_same_state: true,
+            notes,
+        };
         match self.handle.send_nvec(link, &vector).await {
             Ok(delivery) => self.follow(link, delivery),
             Err(error) => self.not_sent(link, &error),
@@ -96,12 +105,21 @@ impl Outbox {
         if process == self.links.own_process() || !self.links.has(process) {
             return;
         }
-        let Some(own) = self.links.own_link() else { return };
+        let Some(own) = self.links.own_link() else {
+            return;
+        };
         info!(%process, why, "dropping the links of the process");
         self.counters.retired.increment();
         for state in [HaState::Transient, HaState::Failed] {
-            let note = Note { object: process, state };
-            let vector = NvecSet { id_of_get: 0, ignore_same_state: true, notes: vec![note] };
+            let note = Note {
+                object: process,
+                state,
+            };
+            let vector = NvecSet {
+                id_of_get: 0,
+                ignore_same_state: true,
+                notes: vec![note],
+            };
             match self.handle.send_nvec(own, &vector).await {
                 Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
                     Ok(DeliveryOutcome::Delivered) => {}
@@ -136,6 +154,10 @@ impl Outbox {
 fn split(notes: &[Note]) -> Vec<NvecSet> {
     notes
         .chunks(NOTES_MAX)
-        .map(|notes| NvecSet { id_of_get: 0, ignore_same_state: true, notes: notes.to_vec() })
+        .map(|notes| NvecSet {
+            id_of_get: 0,
+            ignore_same_state: true,
+            notes: notes.to_vec(),
+        })
         .collect()
 }

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use halink::{
-    Event, Events, FailureVec, Fid, FidType, HaState, Message, Note, NvecSet, Received,
-};
+use halink::{Event, Events, FailureVec, Fid, FidType, HaState, Message, Note, NvecSet, Received};
 use tracing::{debug, error, info, warn};
 
 use super::counters::Counters;
@@ -99,7 +97,9 @@ impl Router {
     }
 
     async fn nvec_set(&self, received: Received) {
-        let Message::NvecSet(NvecSet { notes, .. }) = &received.message else { return };
+        let Message::NvecSet(NvecSet { notes, .. }) = &received.message else {
+            return;
+        };
         let notes: Vec<Note> = notes.iter().filter_map(|note| passed_on(*note)).collect();
         if notes.is_empty() {
             return received.delivered().await;
@@ -113,7 +113,11 @@ impl Router {
     }
 
     async fn failure_vec(&self, received: Received, cookie: [u64; 2]) {
-        let vector = FailureVec { pool: FAILURE_VEC, cookie, notes: Vec::new() };
+        let vector = FailureVec {
+            pool: FAILURE_VEC,
+            cookie,
+            notes: Vec::new(),
+        };
         self.outbox.answer_failure_vec(received.link, &vector).await;
         self.counters.failure_vecs.increment();
         received.delivered().await;

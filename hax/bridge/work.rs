@@ -7,8 +7,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use consul_client::{Client, TxnOp};
 use halink::{
-    EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent,
-    ProcessStatus, ProcessType, Received,
+    EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent, ProcessStatus,
+    ProcessType, Received,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -63,7 +63,9 @@ impl Handler for Work {
         if request.first {
             // The older incarnation is dead: a fid has one process at a time. Its link goes now,
             // while the new one does not exist yet: the library drops all links of a fid.
-            self.outbox.retire(process, "a new incarnation asks for its entrypoint").await;
+            self.outbox
+                .retire(process, "a new incarnation asks for its entrypoint")
+                .await;
         }
         let build = entrypoint::build(&self.consul, process, self.links.own_process(), &self.node);
         let reply = match tokio::time::timeout_at(deadline, build).await {
@@ -79,7 +81,12 @@ impl Handler for Work {
                 return Answer::Again;
             }
         };
-        match self.outbox.handle().entrypoint_reply(request.req_id, &reply).await {
+        match self
+            .outbox
+            .handle()
+            .entrypoint_reply(request.req_id, &reply)
+            .await
+        {
             Ok(()) => self.counters.entrypoint_replies.increment(),
             Err(error) => warn!(%process, %error, "the entrypoint reply was not sent"),
         }
@@ -110,7 +117,10 @@ impl Handler for Work {
             | Message::BeIoErr(_)
             | Message::SnsErr(_) => self.isolate(received).await,
             other => {
-                warn!(message = other.kind(), "a message without a handler is acknowledged");
+                warn!(
+                    message = other.kind(),
+                    "a message without a handler is acknowledged"
+                );
                 received.delivered().await;
             }
         }
@@ -126,7 +136,10 @@ impl Work {
             self.counters.malformed.increment();
             return received.delivered().await;
         }
-        let stored = StoredStatus { state: status.event, kind: status.kind };
+        let stored = StoredStatus {
+            state: status.event,
+            kind: status.kind,
+        };
         if !self.write(process, stored).await {
             return;
         }
@@ -148,7 +161,9 @@ impl Work {
             ops.push(TxnOp::set(process::alias_key(process), status.to_json()));
         }
         let what = format!("writing {}", process::key(process));
-        let written = self.retry(&what, || async { self.consul.txn().commit(&ops).await }).await;
+        let written = self
+            .retry(&what, || async { self.consul.txn().commit(&ops).await })
+            .await;
         match written {
             Ok(_) => {
                 self.counters.process_events.increment();
@@ -183,7 +198,13 @@ impl Work {
                 HaState::Online
             }
         };
-        get.objects.iter().map(|object| Note { object: *object, state: state(object) }).collect()
+        get.objects
+            .iter()
+            .map(|object| Note {
+                object: *object,
+                state: state(object),
+            })
+            .collect()
     }
 
     fn log_unknown(&self, object: Fid) {
@@ -195,9 +216,14 @@ impl Work {
 
     /// The rest of what the router began (`rfc/5-hax.md`, A1): the others know already.
     async fn isolate(&self, received: Received) {
-        let Some(process) = self.links.process_of(received.link) else { return };
+        let Some(process) = self.links.process_of(received.link) else {
+            return;
+        };
         let kind = self.kind_of(process);
-        let status = StoredStatus { state: ProcessEvent::Stopped, kind };
+        let status = StoredStatus {
+            state: ProcessEvent::Stopped,
+            kind,
+        };
         if self.write(process, status).await {
             received.delivered().await;
         }
@@ -206,7 +232,11 @@ impl Work {
 
     /// What kind of process KV has on record, M0D if none.
     fn kind_of(&self, process: Fid) -> ProcessType {
-        self.view.borrow().processes.get(process).map_or(ProcessType::M0d, |status| status.kind)
+        self.view
+            .borrow()
+            .processes
+            .get(process)
+            .map_or(ProcessType::M0d, |status| status.kind)
     }
 
     /// Runs `call` until it succeeds or fails for good.

@@ -62,7 +62,10 @@ pub struct Leader(Arc<Mutex<LeaderStatus>>);
 impl Leader {
     /// The status.
     pub fn status(&self) -> LeaderStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn update(&self, change: impl FnOnce(&mut LeaderStatus)) {
@@ -131,7 +134,10 @@ impl LeaderTask {
             entry.node.name == self.node && entry.status() == CheckStatus::Passing
         };
         let entry = entries.value.iter().find(own)?;
-        let checks = entry.checks.iter().filter(|check| !check.service_id.is_empty());
+        let checks = entry
+            .checks
+            .iter()
+            .filter(|check| !check.service_id.is_empty());
         Some(checks.map(|check| check.check_id.clone()).collect())
     }
 
@@ -171,7 +177,12 @@ impl LeaderTask {
             Some(session) => session.clone(),
             None => self.make_session(confd_checks).await?,
         };
-        match self.consul.lock().acquire(LEADER_KEY, &session, self.node.clone()).await {
+        match self
+            .consul
+            .lock()
+            .acquire(LEADER_KEY, &session, self.node.clone())
+            .await
+        {
             Ok(Attempt::Acquired) => {
                 self.holder = Some(session);
                 self.stand(Standing::Leader);
@@ -186,7 +197,10 @@ impl LeaderTask {
 
     async fn make_session(&mut self, confd_checks: Vec<String>) -> Result<SessionId, Error> {
         let mut checks = Checks::serf_health();
-        for check in confd_checks.into_iter().chain(self.hax_checks.iter().cloned()) {
+        for check in confd_checks
+            .into_iter()
+            .chain(self.hax_checks.iter().cloned())
+        {
             checks = checks.and_service(check);
         }
         let mut new = NewSession::new(LEADER_KEY);
@@ -199,7 +213,9 @@ impl LeaderTask {
 
     /// Ends the session, and with it the lock.
     async fn resign(&mut self) {
-        let Some(session) = self.session.take() else { return };
+        let Some(session) = self.session.take() else {
+            return;
+        };
         if let Err(error) = self.consul.session().destroy(&session).await {
             warn!(%session, %error, "the leader session is left for Consul to end");
         }

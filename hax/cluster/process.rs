@@ -24,7 +24,10 @@ impl StoredStatus {
     /// Whether the process serves requests. m0mkfs never does: it prepares the storage of the
     /// m0d that will.
     pub fn is_up(self) -> bool {
-        let started = matches!(self.state, ProcessEvent::Started | ProcessEvent::DtmRecovered);
+        let started = matches!(
+            self.state,
+            ProcessEvent::Started | ProcessEvent::DtmRecovered
+        );
         started && self.kind != ProcessType::M0mkfs
     }
 
@@ -73,6 +76,8 @@ impl ProcessTable {
 
     /// All statuses, by fid.
     pub fn iter(&self) -> impl Iterator<Item = (Fid, StoredStatus)> {
-        self.0.iter().map(|(process, (status, _))| (*process, *status))
+        self.0
+            .iter()
+            .map(|(process, (status, _))| (*process, *status))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consul_client::{Client, CheckStatus, HealthCheck, KvPair, SERF_HEALTH, StateFilter};
+use consul_client::{CheckStatus, Client, HealthCheck, KvPair, SERF_HEALTH, StateFilter};
 
 use super::{ConfTree, Failing, ProcessTable, Snapshot, process, process_of_service_id};
 
@@ -29,18 +29,29 @@ pub async fn read_snapshot(consul: &Client) -> Result<Snapshot, consul_client::E
 }
 
 pub(super) fn tree(pairs: &[KvPair]) -> ConfTree {
-    ConfTree::parse(pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_slice())))
+    ConfTree::parse(
+        pairs
+            .iter()
+            .map(|pair| (pair.key.as_str(), pair.value.as_slice())),
+    )
 }
 
 pub(super) fn table(pairs: &[KvPair]) -> ProcessTable {
-    ProcessTable::parse(
-        pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_slice(), pair.modify_index.0)),
-    )
+    ProcessTable::parse(pairs.iter().map(|pair| {
+        (
+            pair.key.as_str(),
+            pair.value.as_slice(),
+            pair.modify_index.0,
+        )
+    }))
 }
 
 pub(super) fn failing(checks: &[HealthCheck]) -> Failing {
     let mut failing = Failing::default();
-    for check in checks.iter().filter(|check| check.status >= CheckStatus::Critical) {
+    for check in checks
+        .iter()
+        .filter(|check| check.status >= CheckStatus::Critical)
+    {
         if let Some(process) = process_of_service_id(&check.service_id) {
             let index = failing.processes.entry(process).or_default();
             *index = check.modify_index.0.max(*index);

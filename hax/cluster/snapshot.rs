@@ -58,8 +58,11 @@ impl Snapshot {
     }
 
     fn is_failing(&self, process: Fid) -> bool {
-        let node_lost =
-            self.failing.nodes.iter().any(|node| self.tree.processes_on(node).contains(&process));
+        let node_lost = self
+            .failing
+            .nodes
+            .iter()
+            .any(|node| self.tree.processes_on(node).contains(&process));
         let up_since = self.processes.up_since(process);
         let check = self.failing.processes.get(&process);
         node_lost || check.is_some_and(|index| up_since.is_none_or(|up| up < *index))
@@ -97,7 +100,9 @@ mod tests {
             format!(r#"{{"state":"{prefix}{event}","type":"{prefix}{kind}"}}"#)
         });
         let key = format!("processes/{IOS}");
-        let entry = status.iter().map(|status| (key.as_str(), status.as_bytes(), 100));
+        let entry = status
+            .iter()
+            .map(|status| (key.as_str(), status.as_bytes(), 100));
         Snapshot {
             tree: Arc::new(tree),
             processes: Arc::new(ProcessTable::parse(entry)),
@@ -107,7 +112,10 @@ mod tests {
 
     fn failing(mut snapshot: Snapshot, index: u64) -> Snapshot {
         let processes = HashMap::from([(fid(IOS), index)]);
-        snapshot.failing = Arc::new(Failing { processes, nodes: HashSet::new() });
+        snapshot.failing = Arc::new(Failing {
+            processes,
+            nodes: HashSet::new(),
+        });
         snapshot
     }
 
@@ -131,24 +139,40 @@ mod tests {
             let snapshot = snapshot(status, stored);
             let case = format!("{status:?} {stored}");
             assert_eq!(snapshot.state_of(fid(IOS)), Some(expected), "{case}");
-            assert_eq!(snapshot.state_of(fid(IOS_SERVICE)), Some(expected), "{case}");
+            assert_eq!(
+                snapshot.state_of(fid(IOS_SERVICE)),
+                Some(expected),
+                "{case}"
+            );
         }
     }
 
     #[test]
     fn a_critical_check_counts_unless_the_process_spoke_later() {
         let started = || snapshot(Some(("STARTED", "M0D")), "M0_NC_UNKNOWN");
-        assert_eq!(failing(started(), 101).state_of(fid(IOS)), Some(HaState::Failed));
-        assert_eq!(failing(started(), 99).state_of(fid(IOS)), Some(HaState::Online));
+        assert_eq!(
+            failing(started(), 101).state_of(fid(IOS)),
+            Some(HaState::Failed)
+        );
+        assert_eq!(
+            failing(started(), 99).state_of(fid(IOS)),
+            Some(HaState::Online)
+        );
         let starting = snapshot(Some(("STARTING", "M0D")), "M0_NC_UNKNOWN");
-        assert_eq!(failing(starting, 99).state_of(fid(IOS)), Some(HaState::Failed));
+        assert_eq!(
+            failing(starting, 99).state_of(fid(IOS)),
+            Some(HaState::Failed)
+        );
     }
 
     #[test]
     fn a_lost_node_fails_its_processes() {
         let mut snapshot = snapshot(Some(("STARTED", "M0D")), "M0_NC_UNKNOWN");
         let nodes = HashSet::from(["ssu1".to_owned()]);
-        snapshot.failing = Arc::new(Failing { processes: HashMap::new(), nodes });
+        snapshot.failing = Arc::new(Failing {
+            processes: HashMap::new(),
+            nodes,
+        });
         assert_eq!(snapshot.state_of(fid(IOS)), Some(HaState::Failed));
         assert_eq!(snapshot.state_of(fid(IOS_SERVICE)), Some(HaState::Failed));
     }
@@ -156,8 +180,11 @@ mod tests {
     #[test]
     fn nothing_is_known_of_what_nobody_names() {
         let snapshot = snapshot(None, "M0_NC_UNKNOWN");
-        for object in ["0x7200000000000001:0x9", "0x7300000000000001:0x9", "0x6400000000000001:0x1"]
-        {
+        for object in [
+            "0x7200000000000001:0x9",
+            "0x7300000000000001:0x9",
+            "0x6400000000000001:0x1",
+        ] {
             assert_eq!(snapshot.state_of(fid(object)), None, "{object}");
         }
     }

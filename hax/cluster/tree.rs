@@ -93,7 +93,10 @@ impl ConfTree {
             self.states.entry(fid).or_insert(HaState::Unknown);
             return;
         };
-        let state = object.state.and_then(|state| state.parse().ok()).unwrap_or(HaState::Unknown);
+        let state = object
+            .state
+            .and_then(|state| state.parse().ok())
+            .unwrap_or(HaState::Unknown);
         self.states.insert(fid, state);
         if let Some(Ok(sdev)) = object.sdev.or(object.dev).map(|sdev| sdev.parse::<Fid>()) {
             self.twin_of.insert(fid, sdev);
@@ -115,7 +118,11 @@ impl ConfTree {
     /// `None`: the tree does not know the object.
     pub fn stored_state(&self, object: Fid) -> Option<HaState> {
         let own = self.states.get(&object).copied();
-        let twin = self.twin_of.get(&object).and_then(|twin| self.states.get(twin)).copied();
+        let twin = self
+            .twin_of
+            .get(&object)
+            .and_then(|twin| self.states.get(twin))
+            .copied();
         match (own, twin) {
             (None | Some(HaState::Unknown), Some(twin)) => Some(twin),
             _ => own,
@@ -173,7 +180,10 @@ mod tests {
     fn both_layouts_name_the_services_of_a_process() {
         let tree = tree(&[
             ("m0conf/nodes/ssu1/processes/1/services/rms", "2"),
-            ("m0conf/nodes/ssu1/processes/1/endpoint", "inet:tcp:127.0.0.1@21001"),
+            (
+                "m0conf/nodes/ssu1/processes/1/endpoint",
+                "inet:tcp:127.0.0.1@21001",
+            ),
             (
                 "m0conf/nodes/0x6e00000000000001:0x0/processes/0x7200000000000001:0x1/services/\
                  0x7300000000000001:0x3",
@@ -212,12 +222,24 @@ mod tests {
             ("m0conf/nodes/n/processes/-1/services/ios", "4"),
             ("m0conf/nodes/n/processes/3/services/ios", "four"),
             ("m0conf/pools/0x6f00000000000001:0x0", "the pool"),
-            ("m0conf/nodes/0x6e00000000000001:0x0", r#"{"name":"n","state":"M0_NC_WEIRD"}"#),
-            ("other/0x6e00000000000001:0x9", r#"{"state":"M0_NC_FAILED"}"#),
+            (
+                "m0conf/nodes/0x6e00000000000001:0x0",
+                r#"{"name":"n","state":"M0_NC_WEIRD"}"#,
+            ),
+            (
+                "other/0x6e00000000000001:0x9",
+                r#"{"state":"M0_NC_FAILED"}"#,
+            ),
         ]);
         assert_eq!(tree.len(), 2);
-        assert_eq!(tree.stored_state(fid("0x6f00000000000001:0x0")), Some(HaState::Unknown));
-        assert_eq!(tree.stored_state(fid("0x6e00000000000001:0x0")), Some(HaState::Unknown));
+        assert_eq!(
+            tree.stored_state(fid("0x6f00000000000001:0x0")),
+            Some(HaState::Unknown)
+        );
+        assert_eq!(
+            tree.stored_state(fid("0x6e00000000000001:0x0")),
+            Some(HaState::Unknown)
+        );
         assert_eq!(tree.stored_state(fid("0x6e00000000000001:0x9")), None);
     }
 }

@@ -34,19 +34,35 @@ impl View {
         let (publish, snapshots) = watch::channel(Snapshot::default());
         let publish = Arc::new(publish);
         let watcher = consul.watch(WatchOptions::default());
-        let view = Self { snapshots, last_error: Arc::default(), tasks: TaskTracker::new() };
+        let view = Self {
+            snapshots,
+            last_error: Arc::default(),
+            tasks: TaskTracker::new(),
+        };
         let conf = watcher.kv_prefix(read::CONF_PREFIX);
         view.follow(Part::Conf, conf, &publish, cancel, |snapshot, pairs| {
             snapshot.tree = Arc::new(read::tree(&pairs));
         });
         let processes = watcher.kv_prefix(process::PREFIX);
-        view.follow(Part::Processes, processes, &publish, cancel, |snapshot, pairs| {
-            snapshot.processes = Arc::new(read::table(&pairs));
-        });
+        view.follow(
+            Part::Processes,
+            processes,
+            &publish,
+            cancel,
+            |snapshot, pairs| {
+                snapshot.processes = Arc::new(read::table(&pairs));
+            },
+        );
         let critical = watcher.checks(StateFilter::Critical);
-        view.follow(Part::Failing, critical, &publish, cancel, |snapshot, checks| {
-            snapshot.failing = Arc::new(read::failing(&checks));
-        });
+        view.follow(
+            Part::Failing,
+            critical,
+            &publish,
+            cancel,
+            |snapshot, checks| {
+                snapshot.failing = Arc::new(read::failing(&checks));
+            },
+        );
         view.tasks.close();
         view
     }
@@ -86,7 +102,10 @@ impl View {
 
     /// Why the view is not current, if it is not.
     pub fn last_error(&self) -> Option<String> {
-        let errors = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         errors.iter().flatten().next().cloned()
     }
 

@@ -69,14 +69,26 @@ impl Dispatcher {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (requests, receiver) = mpsc::channel(HAND_OVER);
         let (publish, progress) = watch::channel(Progress::default());
-        let run = run(handler, Queue::new(entrypoint_timeout), receiver, publish, cancel);
+        let run = run(
+            handler,
+            Queue::new(entrypoint_timeout),
+            receiver,
+            publish,
+            cancel,
+        );
         (Self { requests, progress }, tokio::spawn(run))
     }
 
     /// Hands a request over. Its arrival is now.
     pub async fn push(&self, request: Request) {
         // An error means that the dispatcher has ended, and then Motr keeps the request.
-        let _ = self.requests.send(Item { request, arrived: Instant::now() }).await;
+        let _ = self
+            .requests
+            .send(Item {
+                request,
+                arrived: Instant::now(),
+            })
+            .await;
     }
 
     /// What the dispatcher is doing.
@@ -97,9 +109,7 @@ impl InHand {
     async fn finish(&mut self) -> Option<halink::Fid> {
         match self {
             Self::Nothing => std::future::pending().await,
-            Self::Entrypoint(process, work) => {
-                (work.await == Answer::Again).then_some(*process)
-            }
+            Self::Entrypoint(process, work) => (work.await == Answer::Again).then_some(*process),
             Self::Message(work) => {
                 work.await;
                 None

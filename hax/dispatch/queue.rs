@@ -40,7 +40,11 @@ pub struct Queue {
 impl Queue {
     /// An empty queue; `timeout` is the bound of an entrypoint request (7/ORDER, O5).
     pub fn new(timeout: Duration) -> Self {
-        Self { items: VecDeque::new(), told_again: HashMap::new(), timeout }
+        Self {
+            items: VecDeque::new(),
+            told_again: HashMap::new(),
+            timeout,
+        }
     }
 
     /// Requests that wait.
@@ -66,7 +70,9 @@ impl Queue {
             Request::Message(_) => true,
             Request::Entrypoint(_) if paused => false,
             Request::Entrypoint(request) => {
-                paused = self.paused_until(request.process).is_some_and(|until| until > now);
+                paused = self
+                    .paused_until(request.process)
+                    .is_some_and(|until| until > now);
                 !paused
             }
         })?;
@@ -86,7 +92,9 @@ impl Queue {
     /// When `next` or `expired` may have a new answer though nothing has arrived.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
         let item = &self.items[self.first_entrypoint()?];
-        let Request::Entrypoint(request) = &item.request else { return None };
+        let Request::Entrypoint(request) = &item.request else {
+            return None;
+        };
         match self.paused_until(request.process) {
             Some(until) if until > now => Some(until),
             _ => self.deadline(item),
@@ -95,9 +103,14 @@ impl Queue {
 
     /// Until when an entrypoint request may wait; `None` for other requests.
     pub fn deadline(&self, item: &Item) -> Option<Instant> {
-        let Request::Entrypoint(request) = &item.request else { return None };
+        let Request::Entrypoint(request) = &item.request else {
+            return None;
+        };
         let bound = item.arrived + self.timeout;
-        Some(self.paused_until(request.process).map_or(bound, |until| until.max(bound)))
+        Some(
+            self.paused_until(request.process)
+                .map_or(bound, |until| until.max(bound)),
+        )
     }
 
     /// Notes that a process was told EAGAIN.
@@ -107,7 +120,9 @@ impl Queue {
     }
 
     fn first_entrypoint(&self) -> Option<usize> {
-        self.items.iter().position(|item| matches!(item.request, Request::Entrypoint(_)))
+        self.items
+            .iter()
+            .position(|item| matches!(item.request, Request::Entrypoint(_)))
     }
 
     fn paused_until(&self, process: Fid) -> Option<Instant> {
@@ -190,7 +205,11 @@ mod tests {
         let mut queue = Queue::new(PAUSE / 4);
         queue.told_again(process(1), now);
         queue.push(entrypoint(1, 1), now);
-        assert_eq!(number(queue.expired(now + PAUSE / 2)), None, "at most one EAGAIN a second");
+        assert_eq!(
+            number(queue.expired(now + PAUSE / 2)),
+            None,
+            "at most one EAGAIN a second"
+        );
         assert_eq!(number(queue.expired(now + PAUSE)), Some(1));
     }
 

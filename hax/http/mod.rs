@@ -29,8 +29,8 @@ use std::time::Duration;
 pub use router::router;
 pub use server::serve;
 
-pub use crate::bridge::{WatchError, WatchOutcome};
 use crate::bridge::{BridgeHandle, update::WatchUpdate};
+pub use crate::bridge::{WatchError, WatchOutcome};
 
 /// What the server needs of the bridge.
 pub trait Bridge: Clone + Send + Sync + 'static {

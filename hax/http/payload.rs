@@ -123,7 +123,7 @@ fn checks(checks: Vec<RawCheck<'_>>) -> WatchUpdate {
             None => {
                 let verdict = check.verdict();
                 services.push((id, check.node, verdict));
-            },
+            }
         }
     }
     let services = services.into_iter().map(|(id, node, worst)| ServiceHealth {

@@ -18,6 +18,7 @@ fn service(key: u64, node: &str, status: CheckStatus) -> ServiceHealth {
         process: process(key),
         node: node.to_owned(),
         status,
+        index: u64::MAX,
     }
 }
 
@@ -47,8 +48,42 @@ fn entry(id: &str, statuses: &[&str]) -> Value {
 #[test]
 fn the_sample_of_the_specification_works() {
     let update = parse(Watch::Service, SAMPLE.as_bytes()).unwrap();
-    let expected = service(4, "sage75", CheckStatus::Passing);
+    let mut expected = service(4, "sage75", CheckStatus::Passing);
+    // The newer of its two checks.
+    expected.index = 72;
     assert_eq!(update, WatchUpdate::Services(vec![expected]));
+}
+
+#[test]
+fn the_worst_check_dates_the_status() {
+    let check = |status: &str, index: u64| json!({"Status": status, "ModifyIndex": index});
+    for (checks, status, index) in [
+        (
+            vec![check("passing", 9), check("critical", 5)],
+            CheckStatus::Critical,
+            5,
+        ),
+        (
+            vec![check("critical", 5), check("critical", 7)],
+            CheckStatus::Critical,
+            7,
+        ),
+        (
+            vec![check("warning", 6), check("passing", 8)],
+            CheckStatus::Warning,
+            6,
+        ),
+    ] {
+        let payload = json!([{"Node": {"Node": "n"}, "Service": {"ID": "1"}, "Checks": checks}]);
+        let expected = ServiceHealth {
+            index,
+            ..service(1, "n", status)
+        };
+        assert_eq!(
+            parsed(Watch::Service, &payload),
+            WatchUpdate::Services(vec![expected])
+        );
+    }
 }
 
 #[test]

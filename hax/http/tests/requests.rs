@@ -258,7 +258,7 @@ async fn the_bridges_refusals_are_passed_on() {
             expect(
                 503,
                 "busy",
-                "the bridge has too much to do; post the payload again",
+                "64 broadcasts wait already; post the payload again",
             ),
             true,
         ),
