@@ -115,7 +115,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
             let links_reached = outbox.broadcast(notes.as_slice(), None).await;
             for process in notes
                 .failed_processes()
-                .filter(|process| links.is_up(*process))
+                .filter(|process| links.is_up(*process, &view.processes))
             {
                 outbox
                     .retire(process, "Consul says that it has failed")

@@ -1,16 +1,21 @@
 //! The links that are alive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use halink::{Fid, Link, LinkId};
+use halink::{EntrypointRequest, Fid, Link, LinkId, RequestId};
+
+use crate::cluster::ProcessTable;
 
 /// The table of links. Its lock is held for look-ups only.
 #[derive(Debug)]
 pub struct Links {
     own: Fid,
     links: Mutex<BTreeMap<LinkId, Entry>>,
+    /// Unanswered requests of processes that had a link before. Every request ends with one
+    /// event of a link, which takes it out.
+    resuming: Mutex<HashSet<RequestId>>,
 }
 
 #[derive(Debug)]
@@ -21,6 +26,9 @@ struct Entry {
     received: u64,
     /// The process has reported STARTED over this link and serves requests.
     up: bool,
+    /// The process had a link before, to an earlier run of the bridge: what it reported then is
+    /// in KV.
+    resumed: bool,
 }
 
 /// One link, for people.
@@ -48,6 +56,7 @@ impl Links {
         Self {
             own,
             links: Mutex::default(),
+            resuming: Mutex::default(),
         }
     }
 
@@ -56,14 +65,28 @@ impl Links {
         self.own
     }
 
+    /// A process asks for its entrypoint.
+    pub fn asked(&self, request: &EntrypointRequest) {
+        if !request.first {
+            self.resuming().insert(request.req_id);
+        }
+    }
+
+    /// The request has been answered and made no new link.
+    pub fn answered(&self, request: RequestId) {
+        self.resuming().remove(&request);
+    }
+
     /// A link exists from here on.
     pub fn add(&self, link: &Link) {
+        let resumed = self.resuming().remove(&link.req_id);
         let entry = Entry {
             process: link.process,
             endpoint: link.endpoint.clone(),
             connected: Instant::now(),
             received: 0,
             up: false,
+            resumed,
         };
         self.lock().insert(link.id, entry);
     }
@@ -116,11 +139,13 @@ impl Links {
         self.lock().values().any(|entry| entry.process == process)
     }
 
-    /// Whether a process has a link over which it reported that it is up.
-    pub fn is_up(&self, process: Fid) -> bool {
+    /// Whether a process has a link over which it serves requests, by its own word: over this link
+    /// or, before the bridge was restarted, in KV.
+    pub fn is_up(&self, process: Fid, known: &ProcessTable) -> bool {
+        let up = |entry: &Entry| entry.up || entry.resumed && known.up_since(process).is_some();
         self.lock()
             .values()
-            .any(|entry| entry.process == process && entry.up)
+            .any(|entry| entry.process == process && up(entry))
     }
 
     /// All links, by number.
@@ -135,6 +160,10 @@ impl Links {
             own: entry.process == self.own,
         };
         self.lock().iter().map(status).collect()
+    }
+
+    fn resuming(&self) -> MutexGuard<'_, HashSet<RequestId>> {
+        self.resuming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No code panics with the lock held, so a poisoned table is still a whole one.

@@ -141,3 +141,126 @@ fn severity(state: HaState) -> u8 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{ConfTree, ProcessTable};
+    use std::sync::Arc;
+
+    const CONTAINER: u64 = 0x7200_0000_0000_0001;
+
+    fn process(key: u64) -> Fid {
+        Fid::new(CONTAINER, key)
+    }
+
+    fn service(key: u64) -> Fid {
+        Fid::typed(FidType::Service, 1, key)
+    }
+
+    fn health(key: u64, status: CheckStatus, index: u64) -> ServiceHealth {
+        ServiceHealth {
+            process: process(key),
+            node: "n".to_owned(),
+            status,
+            index,
+        }
+    }
+
+    /// Process 1 has services 2 and 3 on node `n`; it reported STARTED at index 100.
+    fn view() -> Snapshot {
+        let conf = [
+            ("m0conf/nodes/n/processes/1/services/rms", "2"),
+            ("m0conf/nodes/n/processes/1/services/confd", "3"),
+        ];
+        let started = r#"{"state":"M0_CONF_HA_PROCESS_STARTED","type":"M0_CONF_HA_PROCESS_M0D"}"#;
+        let key = format!("processes/{}", process(1));
+        let table = ProcessTable::parse([(key.as_str(), started.as_bytes(), 100)]);
+        Snapshot {
+            tree: Arc::new(ConfTree::parse(
+                conf.map(|(key, value)| (key, value.as_bytes())),
+            )),
+            processes: Arc::new(table),
+            failing: Arc::default(),
+        }
+    }
+
+    fn of(update: &WatchUpdate) -> Vec<(Fid, HaState)> {
+        let notes = Notes::of(update, &view(), process(0));
+        notes
+            .as_slice()
+            .iter()
+            .map(|note| (note.object, note.state))
+            .collect()
+    }
+
+    #[test]
+    fn a_status_is_of_the_process_and_its_services() {
+        for (status, state) in [
+            (CheckStatus::Passing, HaState::Online),
+            (CheckStatus::Warning, HaState::Transient),
+            (CheckStatus::Critical, HaState::Failed),
+        ] {
+            let update = WatchUpdate::Services(vec![health(1, status, 101)]);
+            let expected = [
+                (process(1), state),
+                (service(2), state),
+                (service(3), state),
+            ];
+            assert_eq!(of(&update), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_older_than_the_process_own_word_is_left_out() {
+        for status in [CheckStatus::Warning, CheckStatus::Critical] {
+            let update = WatchUpdate::Services(vec![health(1, status, 99)]);
+            let notes = Notes::of(&update, &view(), process(0));
+            assert_eq!(
+                (notes.as_slice(), notes.outdated),
+                (&[][..], 1),
+                "{status:?}"
+            );
+        }
+        let passing = WatchUpdate::Services(vec![health(1, CheckStatus::Passing, 99)]);
+        assert_eq!(of(&passing).len(), 3);
+    }
+
+    #[test]
+    fn the_bridge_is_alive_whatever_its_check_says() {
+        for status in [CheckStatus::Warning, CheckStatus::Critical] {
+            assert_eq!(of(&WatchUpdate::Services(vec![health(0, status, 7)])), []);
+        }
+        let passing = WatchUpdate::Services(vec![health(0, CheckStatus::Passing, 7)]);
+        assert_eq!(of(&passing), [(process(0), HaState::Online)]);
+    }
+
+    #[test]
+    fn an_object_is_named_once_with_its_worst_state() {
+        let update = WatchUpdate::Services(vec![
+            health(7, CheckStatus::Passing, 5),
+            health(8, CheckStatus::Passing, 5),
+            health(7, CheckStatus::Critical, 5),
+            health(7, CheckStatus::Warning, 5),
+        ]);
+        assert_eq!(
+            of(&update),
+            [(process(7), HaState::Failed), (process(8), HaState::Online)]
+        );
+    }
+
+    #[test]
+    fn a_lost_node_fails_its_processes_and_a_passing_one_says_nothing() {
+        let nodes = |status| WatchUpdate::Checks {
+            services: vec![],
+            nodes: vec![NodeHealth {
+                node: "n".to_owned(),
+                status,
+            }],
+            ignored: 0,
+        };
+        let failed = [process(1), service(2), service(3)].map(|object| (object, HaState::Failed));
+        assert_eq!(of(&nodes(CheckStatus::Critical)), failed);
+        assert_eq!(of(&nodes(CheckStatus::Passing)), []);
+    }
+}

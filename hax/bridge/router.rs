@@ -39,6 +39,7 @@ impl Router {
         while let Some(event) = events.recv().await {
             match event {
                 Event::Entrypoint(request) => {
+                    self.links.asked(&request);
                     self.dispatcher.push(Request::Entrypoint(request)).await;
                 }
                 Event::Message(received) => self.message(received).await,
@@ -49,8 +50,10 @@ impl Router {
                 }
                 Event::LinkReused(link) => {
                     debug!(link = %link.id, process = %link.process, "link reused");
+                    self.links.answered(link.req_id);
                 }
                 Event::LinkAbsent { req_id } => {
+                    self.links.answered(req_id);
                     warn!(%req_id, "the process that asked has no link any more: it was dropped, \
                         or the process has gone");
                 }
