@@ -3,17 +3,6 @@ use halink::{Confd, Event, Fid, ReplyError};
 use crate::client::{CONNECTED, Client, REUSED};
 use crate::fixture::{PROCESS, Turn, reply, request};
 
-/// The events, without those of the bridge's own link, until an entrypoint request.
-async fn next_request(events: &mut halink::Events) -> halink::EntrypointRequest {
-    loop {
-        match events.recv().await.expect("the interface is stopped") {
-            Event::Entrypoint(request) => return request,
-            Event::Message(received) => received.delivered().await,
-            _ => {}
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_request_is_answered_from_another_task() {
     let turn = Turn::take().await;
@@ -25,7 +14,7 @@ async fn a_request_is_answered_from_another_task() {
 
     let mut client = Client::connect(&turn.socket, PROCESS).await;
     client.request().await;
-    let asked = next_request(&mut events).await;
+    let asked = request(&mut events).await;
     assert_eq!(asked.process, PROCESS);
     assert_eq!(asked.endpoint, "inet:tcp:127.0.0.1@22101");
     assert_eq!(
@@ -64,7 +53,7 @@ async fn a_request_is_answered_from_another_task() {
         .unwrap_err();
     assert_eq!(error, ReplyError::Unknown(asked.req_id));
     client.request().await;
-    let again = next_request(&mut events).await;
+    let again = request(&mut events).await;
     assert!(!again.first);
     handle.entrypoint_again(again.req_id).await.unwrap();
     let Some(Event::LinkReused(reused)) = events.recv().await else {

@@ -64,11 +64,14 @@ pub(crate) fn reply() -> EntrypointReply {
     }
 }
 
-/// The next event, which is an entrypoint request.
+/// The next entrypoint request; what comes before it is acknowledged.
 pub(crate) async fn request(events: &mut Events) -> EntrypointRequest {
-    match events.recv().await {
-        Some(Event::Entrypoint(request)) => request,
-        other => panic!("not an entrypoint request: {other:?}"),
+    loop {
+        match events.recv().await.expect("the interface is stopped") {
+            Event::Entrypoint(request) => return request,
+            Event::Message(received) => received.delivered().await,
+            _ => {}
+        }
     }
 }
 
