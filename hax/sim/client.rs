@@ -110,7 +110,7 @@ pub type Events = mpsc::Receiver<Event>;
 pub struct State {
     /// Last state the bridge told of each object.
     pub objects: BTreeMap<Fid, u32>,
-    /// How the link came to the present or the last connection.
+    /// How the present connection came to carry the link: status, instance, link.
     pub link: Option<(LinkStatus, u64, u64)>,
     pub connected: bool,
     /// Connections so far.
