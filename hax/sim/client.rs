@@ -147,7 +147,7 @@ pub(crate) enum Command {
         to: oneshot::Sender<EntrypointRep>,
     },
     Send {
-        msg: Msg,
+        msg: Box<Msg>,
         accepted: oneshot::Sender<u64>,
         delivered: oneshot::Sender<()>,
         answer: Option<Answer>,
@@ -339,7 +339,7 @@ impl SimProcess {
         let (accepted, tag) = oneshot::channel();
         let (to, delivered) = oneshot::channel();
         self.command(Command::Send {
-            msg,
+            msg: Box::new(msg),
             accepted,
             delivered: to,
             answer,

@@ -387,7 +387,7 @@ impl Task {
                 delivered,
                 answer,
             }) => {
-                if let Some(tag) = self.send(msg) {
+                if let Some(tag) = self.send(*msg) {
                     self.waiters.sent(tag, delivered, answer);
                     // The sender may be gone.
                     let _ = accepted.send(tag);
