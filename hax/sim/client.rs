@@ -110,7 +110,7 @@ pub type Events = mpsc::Receiver<Event>;
 pub struct State {
     /// Last state the bridge told of each object.
     pub objects: BTreeMap<Fid, u32>,
-    /// How the link came to the present or the last connection.
+    /// How the present connection came to carry the link: status, instance, link.
     pub link: Option<(LinkStatus, u64, u64)>,
     pub connected: bool,
     /// Connections so far.
@@ -147,7 +147,7 @@ pub(crate) enum Command {
         to: oneshot::Sender<EntrypointRep>,
     },
     Send {
-        msg: Msg,
+        msg: Box<Msg>,
         accepted: oneshot::Sender<u64>,
         delivered: oneshot::Sender<()>,
         answer: Option<Answer>,
@@ -339,7 +339,7 @@ impl SimProcess {
         let (accepted, tag) = oneshot::channel();
         let (to, delivered) = oneshot::channel();
         self.command(Command::Send {
-            msg,
+            msg: Box::new(msg),
             accepted,
             delivered: to,
             answer,

@@ -116,7 +116,10 @@ impl Task {
                 Over::Again(away, reason) => (away, reason),
                 Over::End(end) => return end,
             };
-            self.state.send_modify(|s| s.connected = false);
+            self.state.send_modify(|s| {
+                s.connected = false;
+                s.link = None;
+            });
             self.tell(Event::Disconnected(reason));
             if let Err(end) = self.meanwhile(sleep(away)).await {
                 return end;
@@ -384,7 +387,7 @@ impl Task {
                 delivered,
                 answer,
             }) => {
-                if let Some(tag) = self.send(msg) {
+                if let Some(tag) = self.send(*msg) {
                     self.waiters.sent(tag, delivered, answer);
                     // The sender may be gone.
                     let _ = accepted.send(tag);

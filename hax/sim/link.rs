@@ -283,7 +283,7 @@ impl Link {
 
     fn on_msg(&mut self, msg: Msg) -> Result<Incoming, LinkError> {
         let tag = msg.tag;
-        if tag % 2 == 0 {
+        if tag.is_multiple_of(2) {
             return Err(LinkError::Tag(tag));
         }
         if tag <= self.highest {

@@ -1,0 +1,7 @@
+//! Processes against a bridge that the tests play.
+
+mod bridge;
+mod embedded;
+mod links;
+mod order;
+mod scripts;
