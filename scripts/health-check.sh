@@ -128,7 +128,7 @@ read_with_curl() {
         if [ -n "$token" ]; then
             printf '%s' "$token" | sed 's/[\\"]/\\&/g; s/.*/header = "X-Consul-Token: &"/'
         fi | timeout -k 1 "$limit" curl -q --silent --show-error --globoff --noproxy '*' \
-            --max-time "$limit" --max-filesize 65536 --write-out '\n%{http_code}' \
+            --max-filesize 65536 --write-out '\n%{http_code}' \
             --config - "$@" "$url?raw" 2>&1
     )
     rc=$?
