@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{daemon, logging, version};
+use crate::{daemon, logging, sim, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -33,6 +33,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "/etc/hax/hax.toml")]
         config: PathBuf,
     },
+    /// Simulate a Motr process over the embedded ha_link.
+    Sim(sim::Args),
 }
 
 /// Runs `hax` with the arguments of this process.
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
             println!("{}: no errors", config.display());
             ExitCode::SUCCESS
         }),
+        Command::Sim(args) => in_runtime(sim::run(args)),
     }
 }
 

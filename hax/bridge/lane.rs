@@ -43,6 +43,17 @@ enum Broadcast {
     Isolate(LinkId, Fid),
 }
 
+/// A place in the lane.
+#[derive(Debug)]
+pub struct Place<'a>(mpsc::Permit<'a, Broadcast>);
+
+impl Place<'_> {
+    /// Broadcasts the notes, then acknowledges the message they came with.
+    pub fn motr(self, received: Received, notes: Vec<Note>) {
+        self.0.send(Broadcast::Motr(received, notes));
+    }
+}
+
 /// The way into the lane.
 #[derive(Debug, Clone)]
 pub struct Lane(mpsc::Sender<Broadcast>);
@@ -77,16 +88,9 @@ impl Lane {
         outcome.await.map_err(|_| WatchError::Stopping)
     }
 
-    /// Broadcasts the notes of an NVEC SET of Motr, then acknowledges it.
-    /// Gives the message back if it is not taken.
-    pub fn motr(&self, received: Received, notes: Vec<Note>) -> Result<(), (Received, WatchError)> {
-        match self.0.try_reserve() {
-            Ok(slot) => {
-                slot.send(Broadcast::Motr(received, notes));
-                Ok(())
-            }
-            Err(error) => Err((received, error.into())),
-        }
+    /// A place for the notes of an NVEC SET of Motr.
+    pub fn place(&self) -> Result<Place<'_>, WatchError> {
+        Ok(Place(self.0.try_reserve()?))
     }
 
     /// Tells every other link that the process at the end of `link` has failed.

@@ -108,10 +108,13 @@ impl Router {
             return received.delivered().await;
         }
         self.counters.nvec_sets.increment();
-        if let Err((received, error)) = self.lane.motr(received, notes) {
-            warn!(link = %received.link, %error, "an NVEC SET of Motr is not broadcast");
-            self.counters.broadcasts_refused.increment();
-            received.delivered().await;
+        match self.lane.place() {
+            Ok(place) => place.motr(received, notes),
+            Err(error) => {
+                warn!(link = %received.link, %error, "an NVEC SET of Motr is not broadcast");
+                self.counters.broadcasts_refused.increment();
+                received.delivered().await;
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! Standing for the leader (`rfc/5-hax.md`, "Leader election").
 //!
 //! ```text
-//!            own confd passes              lock acquired
-//!  ineligible ────────────▶ candidate ────────────────────▶ leader
-//!      ▲                      │  ▲                             │
-//!      └── own confd fails ───┘  └── session or lock is gone ──┘
+//!           confd and bridge pass           lock acquired
+//!  ineligible ──────────────▶ candidate ────────────────────▶ leader
+//!      ▲                        │  ▲                             │
+//!      └── one does not pass ───┘  └── session or lock is gone ──┘
 //! ```
 //!
 //! The session is made when the node becomes a candidate. Consul ends it when one of its checks
@@ -36,7 +36,7 @@ pub enum Standing {
     /// The bridge does not stand for the leader (`leader.elect = false`).
     #[default]
     Off,
-    /// No confd of this node passes its checks.
+    /// No confd of this node passes its checks, or the bridge does not pass its own.
     Ineligible,
     /// The bridge tries to get the lock.
     Candidate,
@@ -73,6 +73,15 @@ impl Leader {
     }
 }
 
+/// A service of this node, as the catalog has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Registered {
+    Not,
+    NotPassing,
+    /// With the IDs of its checks.
+    Passing(Vec<String>),
+}
+
 /// The election's task.
 #[derive(Debug)]
 pub struct LeaderTask {
@@ -81,8 +90,8 @@ pub struct LeaderTask {
     lock_delay: Duration,
     status: Leader,
     session: Option<SessionId>,
-    confd_checks: Option<Vec<String>>,
-    hax_checks: Vec<String>,
+    confd: Registered,
+    bridge: Registered,
     holder: Option<SessionId>,
 }
 
@@ -95,8 +104,8 @@ impl LeaderTask {
             lock_delay,
             status: status.clone(),
             session: None,
-            confd_checks: None,
-            hax_checks: Vec::new(),
+            confd: Registered::Not,
+            bridge: Registered::Not,
             holder: None,
         }
     }
@@ -109,13 +118,11 @@ impl LeaderTask {
         let mut key: Watch<Option<KvPair>> = watcher.kv_key(LEADER_KEY);
         self.stand(Standing::Ineligible);
         loop {
-            let again = self.confd_checks.is_some() && self.standing() != Standing::Leader;
+            let again = self.standing() == Standing::Candidate;
             tokio::select! {
                 () = cancel.cancelled() => break,
-                Some(Ok(confds)) = confds.next() => self.confd_checks = self.passing(&confds),
-                Some(Ok(bridges)) = bridges.next() => {
-                    self.hax_checks = self.passing(&bridges).unwrap_or_default();
-                }
+                Some(Ok(confds)) = confds.next() => self.confd = self.own(&confds),
+                Some(Ok(bridges)) = bridges.next() => self.bridge = self.own(&bridges),
                 Some(Ok(pair)) = key.next() => self.key_changed(pair),
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
                 // Errors are logged by the view, which asks the same agent.
@@ -128,17 +135,40 @@ impl LeaderTask {
         self.resign().await;
     }
 
-    /// Check IDs of the first instance of a service on this node that passes all its checks.
-    fn passing(&self, entries: &Response<Vec<ServiceEntry>>) -> Option<Vec<String>> {
-        let own = |entry: &&ServiceEntry| {
-            entry.node.name == self.node && entry.status() == CheckStatus::Passing
-        };
-        let entry = entries.value.iter().find(own)?;
-        let checks = entry
-            .checks
+    /// The instance of a service on this node; the best one, if there are several.
+    fn own(&self, entries: &Response<Vec<ServiceEntry>>) -> Registered {
+        let mut found = Registered::Not;
+        for entry in entries
+            .value
             .iter()
-            .filter(|check| !check.service_id.is_empty());
-        Some(checks.map(|check| check.check_id.clone()).collect())
+            .filter(|entry| entry.node.name == self.node)
+        {
+            if entry.status() == CheckStatus::Passing {
+                let checks = entry
+                    .checks
+                    .iter()
+                    .filter(|check| !check.service_id.is_empty());
+                return Registered::Passing(checks.map(|check| check.check_id.clone()).collect());
+            }
+            found = Registered::NotPassing;
+        }
+        found
+    }
+
+    /// The checks a session is bound to; `None` if this node cannot stand. A bridge that is not
+    /// registered has no checks; one that is must pass them, or nothing would end the
+    /// session of a bridge that dies.
+    fn checks(&self) -> Option<Checks> {
+        let Registered::Passing(confd) = &self.confd else {
+            return None;
+        };
+        let bridge = match &self.bridge {
+            Registered::Not => &[][..],
+            Registered::NotPassing => return None,
+            Registered::Passing(checks) => checks,
+        };
+        let ids = confd.iter().chain(bridge);
+        Some(ids.fold(Checks::serf_health(), |checks, id| checks.and_service(id)))
     }
 
     fn key_changed(&mut self, pair: Response<Option<KvPair>>) {
@@ -158,7 +188,7 @@ impl LeaderTask {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        let Some(confd_checks) = self.confd_checks.clone() else {
+        let Some(checks) = self.checks() else {
             if self.standing() == Standing::Candidate {
                 self.resign().await;
                 self.stand(Standing::Ineligible);
@@ -175,7 +205,7 @@ impl LeaderTask {
         }
         let session = match &self.session {
             Some(session) => session.clone(),
-            None => self.make_session(confd_checks).await?,
+            None => self.make_session(checks).await?,
         };
         match self
             .consul
@@ -195,14 +225,7 @@ impl LeaderTask {
         Ok(())
     }
 
-    async fn make_session(&mut self, confd_checks: Vec<String>) -> Result<SessionId, Error> {
-        let mut checks = Checks::serf_health();
-        for check in confd_checks
-            .into_iter()
-            .chain(self.hax_checks.iter().cloned())
-        {
-            checks = checks.and_service(check);
-        }
+    async fn make_session(&mut self, checks: Checks) -> Result<SessionId, Error> {
         let mut new = NewSession::new(LEADER_KEY);
         new.checks = checks;
         new.lock_delay = self.lock_delay;

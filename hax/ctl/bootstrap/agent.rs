@@ -71,7 +71,7 @@ fn pattern(layout: &ProcessLayout<'_>) -> String {
     }
     match layout.process.kind {
         // Anchored: a path such as /etc/hax is on many a command line.
-        Kind::Hax { .. } => "^([^ ]*/)?hax( |$)".to_owned(),
+        Kind::Hax { .. } => "^([^ ]*/)?hax run( |$)".to_owned(),
         Kind::Confd | Kind::Ios { .. } => {
             format!("^([^ ]*/)?(lt-)?m0d .*{}", argument(layout.fid()))
         }

@@ -110,7 +110,7 @@ fn every_process_has_its_script_check_and_hax_an_http_check() {
         })
         .collect();
     let wanted = [
-        "^([^ ]*/)?hax( |$)",
+        "^([^ ]*/)?hax run( |$)",
         "^([^ ]*/)?(lt-)?m0d .*<(0x)?7200000000000001:(0x)?1>",
         "^([^ ]*/)?(lt-)?m0d .*<(0x)?7200000000000001:(0x)?2>",
         "<(0x)?7200000000000001:(0x)?3>",
