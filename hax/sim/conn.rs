@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -32,6 +32,10 @@ const OUT_MAX: usize = 1024 * 1024;
 const OBJECTS_MAX: usize = 65_536;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// Pause after the first failed attempt; it doubles.
+const DELAY_MIN: Duration = Duration::from_millis(20);
+/// Pause at most, before jitter.
+const DELAY_MAX: Duration = Duration::from_secs(1);
 /// Writing what is left when the process is closed.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,8 @@ struct Task {
     output: Vec<u8>,
     stalled: bool,
     keepalives: u64,
+    /// Pauses between attempts to connect, since a connection last carried the link.
+    delays: ExponentialBackoff,
 }
 
 pub(super) async fn run(
@@ -77,6 +83,7 @@ pub(super) async fn run(
         output: Vec::new(),
         stalled: false,
         keepalives: 0,
+        delays: delays(),
     };
     let end = task.live().await;
     task.commands.close();
@@ -130,19 +137,13 @@ impl Task {
     async fn establish(&mut self) -> Result<Box<dyn Stream>, End> {
         let limit = self.config.connect_timeout;
         let deadline = (self.state.borrow().connects == 0).then(|| Instant::now() + limit);
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(20))
-            .with_max_delay(Duration::from_secs(1))
-            .without_max_times()
-            .with_jitter()
-            .build();
         loop {
             let ha = self.config.ha.clone();
             let error = match self.meanwhile(attempt(&ha)).await? {
                 Ok(stream) => return Ok(stream),
                 Err(error) => error,
             };
-            let delay = delays.next().unwrap_or(Duration::from_secs(1));
+            let delay = self.pause();
             if deadline.is_some_and(|deadline| Instant::now() + delay > deadline) {
                 return Err(End::ConnectTimeout {
                     endpoint: ha.to_string(),
@@ -152,6 +153,10 @@ impl Task {
             }
             self.meanwhile(sleep(delay)).await?;
         }
+    }
+
+    fn pause(&mut self) -> Duration {
+        self.delays.next().unwrap_or(DELAY_MAX)
     }
 
     /// Takes commands until the future is ready.
@@ -214,7 +219,7 @@ impl Task {
                         Err(error) => error.to_string(),
                     };
                     self.state.send_modify(|s| s.closes += 1);
-                    return Over::Again(Duration::ZERO, reason);
+                    return Over::Again(self.pause(), reason);
                 }
                 result = writer.write(&self.output[written..]), if written < self.output.len() => {
                     match result {
@@ -222,7 +227,7 @@ impl Task {
                         // The reader may still find what the bridge said before it closed.
                         Err(error) if self.stalled => {
                             self.state.send_modify(|s| s.closes += 1);
-                            return Over::Again(Duration::ZERO, error.to_string());
+                            return Over::Again(self.pause(), error.to_string());
                         }
                         Err(_) => written = self.output.len(),
                     }
@@ -270,6 +275,9 @@ impl Task {
         match self.link.on_frame(frame)? {
             Incoming::Reply { rep, bound } => {
                 let (status, instance, link) = (rep.status, rep.instance, rep.link);
+                if bound {
+                    self.delays = delays();
+                }
                 let again = self.waiters.reply(&rep);
                 self.state.send_modify(|s| {
                     s.again += u64::from(rep.rc != 0);
@@ -411,6 +419,15 @@ impl Task {
             self.pending.push_back(event);
         }
     }
+}
+
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(DELAY_MIN)
+        .with_max_delay(DELAY_MAX)
+        .without_max_times()
+        .with_jitter()
+        .build()
 }
 
 async fn attempt(endpoint: &Endpoint) -> Result<Box<dyn Stream>, String> {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use halink::{Fid, HaState, ProcessEvent, ProcessType, ServiceEvent};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 use super::client::Event;
 use super::service;
@@ -14,29 +15,62 @@ use super::wire::{Body, ConfEvent, EntrypointRep, Msg, Note};
 /// Fields of a line, in order.
 pub(crate) type Fields = Vec<(&'static str, Value)>;
 
-/// Writes one line per thing that happens, and flushes it.
-#[derive(Clone, Copy, Debug)]
+/// Lines that wait for standard output.
+const LINES_MAX: usize = 256;
+
+/// Where lines go. They are written by a thread of their own, because writing to a
+/// pipe blocks for as long as its reader likes.
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
-    pub(crate) json: bool,
+    json: bool,
+    lines: mpsc::Sender<String>,
 }
 
+/// The end of the lines.
+pub(crate) struct Written(oneshot::Receiver<()>);
+
 impl Output {
+    /// Starts the thread, which ends with the last clone of the output.
+    pub(crate) fn start(json: bool) -> std::io::Result<(Output, Written)> {
+        let (lines, mut queue) = mpsc::channel::<String>(LINES_MAX);
+        let (done, written) = oneshot::channel();
+        let body = move || {
+            while let Some(line) = queue.blocking_recv() {
+                let mut out = std::io::stdout().lock();
+                // A reader that is gone does not stop the process: it is there to be killed.
+                let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+            }
+            drop(done);
+        };
+        std::thread::Builder::new()
+            .name("sim-output".into())
+            .spawn(body)?;
+        Ok((Output { json, lines }, Written(written)))
+    }
+
     /// Prints an event of the process.
-    pub(crate) fn event(self, event: &Event) {
+    pub(crate) async fn event(&self, event: &Event) {
         let (name, fields) = describe(event);
-        self.line(name, &fields);
+        self.line(name, &fields).await;
     }
 
     /// Prints something else.
-    pub(crate) fn line(self, name: &str, fields: &[(&'static str, Value)]) {
+    pub(crate) async fn line(&self, name: &str, fields: &[(&'static str, Value)]) {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let mut line = render(self.json, since.as_millis(), name, fields);
         line.push('\n');
-        let mut out = std::io::stdout().lock();
-        // A reader that is gone does not stop the process: it is there to be killed.
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        // The thread ends after the last sender only.
+        let _ = self.lines.send(line).await;
+    }
+}
+
+impl Written {
+    /// Waits until all is written; every [`Output`] must be dropped by then.
+    pub(crate) async fn wait(self) {
+        // Nothing is ever sent: the end of the thread closes the channel.
+        let _ = self.0.await;
     }
 }
 

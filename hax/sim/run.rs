@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::args::{Args, ProcessArgs};
 use super::client::{Config, End, Events, SimProcess};
 use super::link::Identity;
-use super::output::Output;
+use super::output::{Output, Written};
 use super::process::{self, Profile};
 use super::script::run::{Runner, Stopped};
 use super::script::{self, LINE_MAX, ScriptError, Step};
@@ -49,6 +49,7 @@ struct Prepared {
     profile: Profile,
     script: Script,
     signals: Signals,
+    output: (Output, Written),
 }
 
 /// Where commands come from.
@@ -75,6 +76,7 @@ fn prepare(kind: ProcessType, args: &ProcessArgs) -> Result<Prepared, String> {
         profile,
         script,
         signals: Signals::new()?,
+        output: Output::start(args.json).map_err(|error| format!("output: {error}"))?,
     })
 }
 
@@ -168,8 +170,8 @@ async fn simulate(args: ProcessArgs, prepared: Prepared) -> u8 {
         profile,
         mut script,
         mut signals,
+        output: (output, written),
     } = prepared;
-    let output = Output { json: args.json };
     let (process, events) = SimProcess::spawn(Config {
         ha: args.ha.clone(),
         identity: Identity {
@@ -182,7 +184,7 @@ async fn simulate(args: ProcessArgs, prepared: Prepared) -> u8 {
         hold_entrypoint: args.bare,
         auto_deliver: !args.no_deliver,
     });
-    let printer = tokio::spawn(print(events, output));
+    let printer = tokio::spawn(print(events, output.clone()));
 
     let sim = Sim {
         args,
@@ -197,7 +199,7 @@ async fn simulate(args: ProcessArgs, prepared: Prepared) -> u8 {
     let code = match next {
         Next::Exit(code) => code,
         Next::Stop => {
-            output.line("stopping", &[]);
+            sim.output.line("stopping", &[]).await;
             tokio::select! {
                 code = sim.stop() => code,
                 () = signals.next() => 0,
@@ -207,13 +209,15 @@ async fn simulate(args: ProcessArgs, prepared: Prepared) -> u8 {
     sim.process.close().await;
     // It ends with the events, which end with the process.
     let _ = printer.await;
-    output.line("exit", &[("code", json!(code))]);
+    sim.output.line("exit", &[("code", json!(code))]).await;
+    drop(sim);
+    written.wait().await;
     code
 }
 
 async fn print(mut events: Events, output: Output) {
     while let Some(event) = events.recv().await {
-        output.event(&event);
+        output.event(&event).await;
     }
 }
 
@@ -230,7 +234,7 @@ impl Sim {
             if let Err(end) = process::start(&self.process, &self.profile).await {
                 return Next::Exit(self.code_of(&end));
             }
-            self.output.line("started", &[]);
+            self.output.line("started", &[]).await;
         }
         if let Some(next) = self.script(script).await {
             return next;
@@ -247,7 +251,7 @@ impl Sim {
             process: self.process.clone(),
             kind: self.profile.kind,
             pid: u64::from(std::process::id()),
-            output: self.output,
+            output: self.output.clone(),
             closes: 0,
         };
         loop {
@@ -259,8 +263,8 @@ impl Sim {
             let step = match step {
                 Ok(step) => step?,
                 Err(error) => {
-                    self.output
-                        .line("script_error", &[("reason", json!(error.to_string()))]);
+                    let fields = [("reason", json!(error.to_string()))];
+                    self.output.line("script_error", &fields).await;
                     return Some(Next::Exit(USAGE));
                 }
             };
@@ -272,7 +276,7 @@ impl Sim {
                 Err(Stopped::End(end)) => return Some(Next::Exit(self.code_of(&end))),
                 Err(Stopped::Failed(reason)) => {
                     let fields = [("line", json!(line)), ("reason", json!(reason))];
-                    self.output.line("failed", &fields);
+                    self.output.line("failed", &fields).await;
                     return Some(Next::Exit(WAIT_FAILED));
                 }
             }
@@ -297,7 +301,9 @@ impl Sim {
             Err(_) => {
                 let unacked = self.process.state().borrow().unacked;
                 let reason = format!("waited {limit:?} for the delivery of {unacked} messages");
-                self.output.line("failed", &[("reason", json!(reason))]);
+                self.output
+                    .line("failed", &[("reason", json!(reason))])
+                    .await;
                 WAIT_FAILED
             }
         }

@@ -203,6 +203,8 @@ struct World {
     /// Numbers the process handled, by generation.
     handled: BTreeMap<u64, Vec<u64>>,
     acknowledged: Vec<u64>,
+    /// What the process said is delivered: generation and tag.
+    delivered: BTreeSet<(u64, u64)>,
 }
 
 impl World {
@@ -220,12 +222,18 @@ impl World {
             held: Vec::new(),
             handled: BTreeMap::new(),
             acknowledged: Vec::new(),
+            delivered: BTreeSet::new(),
         }
     }
 
     fn write(&mut self) {
         if self.connected {
-            self.to_bridge.extend(self.link.poll_transmit());
+            let frame = self.link.poll_transmit();
+            if let Some(Frame::Delivered(tag)) = frame {
+                let said = self.delivered.contains(&(self.link.generation, tag));
+                assert!(said, "{tag} is acknowledged before it is delivered");
+            }
+            self.to_bridge.extend(frame);
             self.to_process.append(&mut self.bridge.out);
         }
     }
@@ -268,6 +276,7 @@ impl World {
             Step::ProcessDelivers(_) if self.held.is_empty() => {}
             Step::ProcessDelivers(which) => {
                 let (generation, tag) = self.held.swap_remove(which.index(self.held.len()));
+                self.delivered.insert((generation, tag));
                 self.link.delivered(generation, tag);
             }
             Step::BridgeDelivers(which) => self.bridge.deliver(which),
@@ -321,6 +330,7 @@ impl World {
     fn deliver_all(&mut self) -> bool {
         let mut any = false;
         for (generation, tag) in self.held.drain(..) {
+            self.delivered.insert((generation, tag));
             self.link.delivered(generation, tag);
             any = true;
         }

@@ -46,10 +46,8 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) async fn step(&mut self, step: Step) -> Result<(), Stopped> {
         let Step { line, command } = step;
-        self.output.line(
-            "script",
-            &[("line", json!(line)), ("command", json!(name(&command)))],
-        );
+        let fields = [("line", json!(line)), ("command", json!(name(&command)))];
+        self.output.line("script", &fields).await;
         self.command(command).await
     }
 
@@ -118,7 +116,7 @@ impl Runner {
             }
             Command::Stall(on) => process.stall(on).await?,
             Command::Raw(bytes) => process.raw(bytes).await?,
-            Command::Echo(text) => self.output.line("echo", &[("text", json!(text))]),
+            Command::Echo(text) => self.output.line("echo", &[("text", json!(text))]).await,
             Command::Stop => return Err(Stopped::Stop),
             Command::Exit(code) => return Err(Stopped::Exit(code)),
             Command::Die => die()?,

@@ -5,7 +5,7 @@ use tokio::net::UnixListener;
 
 use super::bridge::*;
 use crate::sim::client::{Config, End, Event, SimProcess};
-use crate::sim::link::LinkError;
+use crate::sim::link::{LinkError, UNACKED_MAX};
 use crate::sim::wire::*;
 
 const STARTED: (ProcessEvent, ProcessType) = (ProcessEvent::Started, ProcessType::M0d);
@@ -314,6 +314,49 @@ async fn keepalives_are_answered() {
         );
         assert_eq!(peer.recv().await, Frame::Delivered(tag));
     }
+}
+
+#[tokio::test]
+async fn more_messages_than_a_link_holds() {
+    const MESSAGES: u64 = UNACKED_MAX as u64 + 500;
+    let bridge = Bridge::new();
+    let (sim, _) = SimProcess::spawn(bridge.config());
+    let played = async {
+        let mut peer = bridge.accept().await;
+        peer.bind(LinkStatus::Connected, 7).await;
+        // Nothing is acknowledged before the link is full.
+        for n in 1..=UNACKED_MAX as u64 {
+            assert_eq!(peer.message().await.tag, 2 * n);
+        }
+        assert_eq!(sim.state().borrow().unacked, UNACKED_MAX);
+        for n in 1..=UNACKED_MAX as u64 {
+            peer.send(&Frame::Delivered(2 * n)).await;
+        }
+        while let Some(frame) = peer.try_recv().await {
+            peer.serve(&frame).await;
+        }
+    };
+    let sent = async {
+        for _ in 0..MESSAGES {
+            sim.process_event(STARTED.0, STARTED.1).await.unwrap();
+        }
+        sim.wait_all_delivered().await.unwrap();
+        sim.close().await
+    };
+    let ((), end) = tokio::join!(played, sent);
+    assert_eq!(end, End::Closed);
+}
+
+#[tokio::test]
+async fn a_bridge_that_closes_every_connection_is_not_flooded() {
+    let bridge = Bridge::new();
+    let began = std::time::Instant::now();
+    let (_sim, _) = SimProcess::spawn(bridge.config());
+    for _ in 0..5 {
+        drop(bridge.accept().await);
+    }
+    // 20, 40, 80 and 160 ms, and jitter on top.
+    assert!(began.elapsed() >= Duration::from_millis(300));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn run(text: &str) -> (Option<Stopped>, Vec<Frame>) {
         ..bridge.config()
     };
     let (process, _) = SimProcess::spawn(config);
-    let (kind, output) = (ProcessType::M0d, Output { json: false });
+    let (kind, output) = (ProcessType::M0d, Output::start(false).unwrap().0);
     let mut runner = Runner {
         process: process.clone(),
         kind,
