@@ -135,7 +135,6 @@ pub(crate) enum Answer {
         to: oneshot::Sender<Vec<Note>>,
     },
     FailureVec {
-        pool: Fid,
         cookie: [u64; 2],
         to: oneshot::Sender<Vec<Note>>,
     },
@@ -437,7 +436,7 @@ impl SimProcess {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let cookie = [id, self.identity.pid];
         let (to, answer) = oneshot::channel();
-        let wanted = Answer::FailureVec { pool, cookie, to };
+        let wanted = Answer::FailureVec { cookie, to };
         let body = Body::FailureVecReq { pool, cookie };
         self.send_for(self.draft(Fid::NIL, body), Some(wanted))
             .await?;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use halink::Fid;
 use tokio::sync::oneshot;
 
 use crate::sim::client::Answer;
@@ -21,7 +20,9 @@ pub(super) struct Waiters {
     askers: BTreeMap<u64, Asker>,
     deliveries: BTreeMap<u64, oneshot::Sender<()>>,
     gets: HashMap<u64, oneshot::Sender<Vec<Note>>>,
-    vectors: HashMap<(Fid, [u64; 2]), oneshot::Sender<Vec<Note>>>,
+    /// By cookie alone: Motr does not look at the pool of a reply (`ha/failvec.c`), and 5/HAX
+    /// answers every pool with the same one.
+    vectors: HashMap<[u64; 2], oneshot::Sender<Vec<Note>>>,
 }
 
 impl Waiters {
@@ -61,9 +62,9 @@ impl Waiters {
                 self.gets.retain(|_, to| !to.is_closed());
                 self.gets.insert(id, to);
             }
-            Some(Answer::FailureVec { pool, cookie, to }) => {
+            Some(Answer::FailureVec { cookie, to }) => {
                 self.vectors.retain(|_, to| !to.is_closed());
-                self.vectors.insert((pool, cookie), to);
+                self.vectors.insert(cookie, to);
             }
         }
     }
@@ -82,11 +83,7 @@ impl Waiters {
                 notes,
                 ..
             } => (self.gets.remove(id_of_get), notes),
-            Body::FailureVecRep {
-                pool,
-                cookie,
-                notes,
-            } => (self.vectors.remove(&(*pool, *cookie)), notes),
+            Body::FailureVecRep { cookie, notes, .. } => (self.vectors.remove(cookie), notes),
             _ => return,
         };
         if let Some(to) = to {
