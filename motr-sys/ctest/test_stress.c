@@ -246,8 +246,14 @@ static void both_ways(struct user *u, struct peer *p, uint64_t link,
 	user_wait_count(u, EV_DELIVERED, delivered + nr);
 }
 
+/* Of ASan's and TSan's runtime: mallinfo2() knows nothing of their heap. */
+extern size_t __sanitizer_get_current_allocated_bytes(void)
+	__attribute__((weak));
+
 static size_t in_use(void)
 {
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		return __sanitizer_get_current_allocated_bytes();
 	return mallinfo2().uordblks;
 }
 
