@@ -390,4 +390,80 @@ mod tests {
             std::task::Poll::Ready(DeliveryOutcome::NotDelivered)
         );
     }
+
+    /// Remembers where events go, and panics on those of `halink` if told to.
+    struct Subscriber {
+        seen: Arc<std::sync::Mutex<Vec<(&'static str, tracing::Level)>>>,
+        panics: bool,
+    }
+
+    impl tracing::Subscriber for Subscriber {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let metadata = event.metadata();
+            crate::sync::lock(&self.seen).push((metadata.target(), *metadata.level()));
+            assert!(!self.panics, "on purpose");
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    fn log(panics: bool, fixture: &Fixture) -> Vec<(&'static str, tracing::Level)> {
+        let seen = Arc::default();
+        let subscriber = Subscriber {
+            seen: Arc::clone(&seen),
+            panics,
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            for level in [1, 2, 3, 4, 99] {
+                // SAFETY: the context and the string are alive.
+                unsafe { on_log(fixture.ctx(), sys::hax_log_level(level), c"line".as_ptr()) };
+            }
+        });
+        crate::sync::lock(&seen).clone()
+    }
+
+    #[test]
+    fn lines_of_log_go_to_their_own_target() {
+        use tracing::Level;
+        let levels = [
+            Level::ERROR,
+            Level::WARN,
+            Level::INFO,
+            Level::DEBUG,
+            Level::DEBUG,
+        ];
+        assert_eq!(
+            log(false, &Fixture::new()),
+            levels.map(|level| ("ha_link", level))
+        );
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_does_not_either() {
+        let fixture = Fixture::new();
+        // Each line, and the report of its panic.
+        assert_eq!(log(true, &fixture).len(), 10);
+        assert_eq!(
+            fixture
+                .context
+                .counters
+                .callback_panics
+                .load(Ordering::Relaxed),
+            5
+        );
+    }
 }

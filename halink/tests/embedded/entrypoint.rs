@@ -1,7 +1,7 @@
 use halink::{Confd, Event, Fid, ReplyError};
 
 use crate::client::{CONNECTED, Client, REUSED};
-use crate::fixture::{PROCESS, Turn, reply, request};
+use crate::fixture::{PROCESS, Turn, reply, request, stop};
 
 #[tokio::test]
 async fn a_request_is_answered_from_another_task() {
@@ -66,7 +66,7 @@ async fn a_request_is_answered_from_another_task() {
         }
         other => panic!("not a reply: {other:?}"),
     }
-    interface.stop().await.unwrap();
+    stop(interface, &mut events).await;
 }
 
 #[tokio::test]
@@ -91,5 +91,5 @@ async fn a_bad_reply_leaves_the_request_open() {
     assert!(error.is_bad_reply(), "{error}");
     handle.entrypoint_reply(own.req_id, &reply()).await.unwrap();
     interface.started().await.unwrap();
-    interface.stop().await.unwrap();
+    stop(interface, &mut events).await;
 }

@@ -75,6 +75,20 @@ pub(crate) async fn request(events: &mut Events) -> EntrypointRequest {
     }
 }
 
+/// Acknowledges everything until the end: a stop waits for the last messages to be acknowledged.
+pub(crate) async fn acknowledge(events: &mut Events) {
+    while let Some(event) = events.recv().await {
+        if let Event::Message(received) = event {
+            received.delivered().await;
+        }
+    }
+}
+
+pub(crate) async fn stop(interface: Interface, events: &mut Events) {
+    let (result, ()) = tokio::join!(interface.stop(), acknowledge(events));
+    result.unwrap();
+}
+
 /// A started interface. A task answers entrypoint requests and acknowledges what the bridge tells
 /// itself; the test sees everything else.
 pub(crate) struct Bridge {

@@ -4,7 +4,7 @@ use halink::{
 };
 use tokio::net::UnixListener;
 
-use crate::fixture::{BRIDGE, Bridge, Turn, reply, request};
+use crate::fixture::{BRIDGE, Bridge, Turn, acknowledge, reply, request, stop};
 
 #[tokio::test]
 async fn starts_stops_and_starts_again() {
@@ -66,10 +66,18 @@ async fn a_start_that_nobody_answers_can_be_stopped() {
     let turn = Turn::take().await;
     let (interface, mut events) = turn.spawn();
     request(&mut events).await;
-    interface.stop().await.unwrap();
-    while let Some(event) = events.recv().await {
-        assert!(!matches!(event, Event::Entrypoint(_)));
-    }
+    // Nobody is asked any more.
+    let rest = async {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Entrypoint(request) => panic!("{request:?}"),
+                Event::Message(received) => received.delivered().await,
+                _ => {}
+            }
+        }
+    };
+    let (result, ()) = tokio::join!(interface.stop(), rest);
+    result.unwrap();
 }
 
 #[tokio::test]
@@ -86,11 +94,11 @@ async fn a_start_that_is_put_off_can_be_stopped() {
             .unwrap();
     }
     // Whether the next request has come yet or not.
-    interface.stop().await.unwrap();
+    stop(interface, &mut events).await;
 }
 
 #[tokio::test]
-async fn waiting_for_a_start_ends_with_its_stop() {
+async fn a_reply_that_comes_too_late_is_told_so() {
     let turn = Turn::take().await;
     let (interface, mut events) = turn.spawn();
     let own = request(&mut events).await;
@@ -164,7 +172,7 @@ async fn a_dropped_interface_stops() {
         }
         drop(interface);
         // The end of the events comes after the end of the interface.
-        while events.recv().await.is_some() {}
+        acknowledge(&mut events).await;
     }
     Bridge::start_in(turn).await.stop().await;
 }
