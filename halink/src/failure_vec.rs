@@ -15,7 +15,19 @@ pub struct FailureVecReq {
     pub cookie: [u64; 2],
 }
 
-/// `M0_HA_MSG_FAILURE_VEC_REP`: the failure vector of a pool.
+/// A received `M0_HA_MSG_FAILURE_VEC_REP`, without its vector: the bridge asks for none, so nobody
+/// waits for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureVecRep {
+    /// The pool.
+    pub pool: Fid,
+    /// The cookie of the request it answers.
+    pub cookie: [u64; 2],
+    /// Notes of the vector.
+    pub nr: u32,
+}
+
+/// `M0_HA_MSG_FAILURE_VEC_REP`: the failure vector of a pool, to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureVec {
     /// The pool.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::failure_vec::{FailureVec, FailureVecReq};
+use crate::failure_vec::{FailureVecRep, FailureVecReq};
 use crate::fid::Fid;
 use crate::names::named_enum;
 use crate::nvec::{NvecGet, NvecSet};
@@ -71,7 +71,7 @@ pub enum Message {
     /// A question for a failure vector. It must be answered.
     FailureVecReq(FailureVecReq),
     /// A failure vector.
-    FailureVecRep(FailureVec),
+    FailureVecRep(FailureVecRep),
     /// A question whether the receiver is alive.
     KeepaliveReq(Keepalive),
     /// The answer to it.
