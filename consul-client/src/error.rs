@@ -264,14 +264,17 @@ fn excerpt(body: &[u8]) -> String {
 /// The TLS library's failures travel as `InvalidData` inside I/O errors; a plain TCP connection
 /// yields no such error.
 fn tls_failure(error: &reqwest::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::InvalidData
-        {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let io = current.downcast_ref::<io::Error>();
+        if let Some(io) = io.filter(|io| io.kind() == io::ErrorKind::InvalidData) {
             return Some(io.to_string());
         }
-        source = cause.source();
+        // The source of an I/O error is the source of what it wraps: look at that first.
+        cause = match io.and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
     }
     None
 }
