@@ -3,12 +3,10 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -127,15 +125,7 @@ impl Server {
 
     fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
         let (closing, kill) = (self.closing.clone(), self.kill.clone());
-        let router = TowerToHyperService::new(self.router.clone());
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = {
-            let asked = Arc::clone(&asked);
-            service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
-                router.call(request)
-            })
-        };
+        let service = TowerToHyperService::new(self.router.clone());
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
@@ -154,10 +144,6 @@ impl Server {
                 biased;
                 ended = connection.as_mut() => ended,
                 () = closing.cancelled() => {
-                    if !asked.load(Ordering::Relaxed) {
-                        // hyper would wait for the first request.
-                        return;
-                    }
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         biased;

@@ -168,6 +168,36 @@ async fn slow_and_idle_clients_hold_nothing() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_free_slot() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bridge = Recorder::new(Reaction::Gate(Arc::clone(&gate)));
+    let server = Server::start(
+        bridge.clone(),
+        Limits {
+            connections: 1,
+            ..Limits::default()
+        },
+    )
+    .await;
+    let mut first = server.connect().await;
+    let post =
+        b"POST /watch/nodes HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    first.write_all(post).await.unwrap();
+    bridge.until_running(1).await;
+    let second = tokio::spawn(client().get(server.url("/")).send());
+    // More turns of the runtime than it takes to serve a request.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_finished());
+    gate.add_permits(1);
+    assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 "));
+    drop(first);
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_let_go() {
     let limits = Limits {
         write_timeout: Duration::from_millis(200),
