@@ -1,0 +1,175 @@
+//! A Consul agent of a test's own.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use consul_client::{Client, Config, Token};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// How to start an agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Name of its node.
+    pub(crate) node: String,
+    /// Configuration beside ports and name.
+    pub(crate) config: Value,
+    /// Environment variables in addition. `{http}` in a value is the agent's HTTP port.
+    pub(crate) env: Vec<(String, String)>,
+    /// Token of the client, where the configuration enables ACLs.
+    pub(crate) token: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node: "node1".to_owned(),
+            config: json!({}),
+            env: Vec::new(),
+            token: None,
+        }
+    }
+}
+
+/// A development agent: one server, its state in memory, on free ports of loopback. It
+/// ends with this value.
+#[derive(Debug)]
+pub(crate) struct Consul {
+    child: Child,
+    http: u16,
+    token: Option<String>,
+    directory: TempDir,
+}
+
+/// The consul program: `HAX_CONSUL`, the one on PATH, or what `scripts/install-consul`
+/// has unpacked.
+pub(crate) fn program() -> PathBuf {
+    let named = std::env::var_os("HAX_CONSUL").map_or_else(|| "consul".into(), PathBuf::from);
+    on_path(&named).unwrap_or_else(|| {
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/target/consul/root/usr/bin/consul"
+        )
+        .into()
+    })
+}
+
+/// Where a program is, if it is installed.
+pub(crate) fn on_path(program: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join(program));
+    found.find(|file| file.exists())
+}
+
+impl Consul {
+    /// Starts an agent and waits until it has a leader and its node is registered.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&Settings::default()).await
+    }
+
+    /// Starts an agent with settings.
+    pub(crate) async fn start_with(settings: &Settings) -> Self {
+        // A port that was free may be taken by the time the agent binds it.
+        for _ in 0..5 {
+            if let Some(consul) = Self::try_start(settings).await {
+                return consul;
+            }
+        }
+        panic!("consul does not stay up; its log is above");
+    }
+
+    async fn try_start(settings: &Settings) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let [http, server, lan, wan] = free_ports();
+        let ports = json!({ "http": http, "server": server, "serf_lan": lan, "serf_wan": wan,
+                            "dns": -1, "grpc": -1 });
+        let common = json!({ "ports": ports, "bind_addr": "127.0.0.1", "log_level": "warn" });
+        for (name, config) in [("common.json", &common), ("test.json", &settings.config)] {
+            std::fs::write(directory.path().join(name), config.to_string()).unwrap();
+        }
+        let env = settings
+            .env
+            .iter()
+            .map(|(k, v)| (k, v.replace("{http}", &http.to_string())));
+        let child = Command::new(program())
+            .args(["agent", "-dev", "-node", &settings.node, "-config-dir"])
+            .arg(directory.path())
+            .envs(env)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(directory.path().join("log")).unwrap())
+            .spawn()
+            .expect("consul starts; scripts/setup provides it");
+        let token = settings.token.clone();
+        let mut consul = Self {
+            child,
+            http,
+            token,
+            directory,
+        };
+        let client = consul.client();
+        let ready = eventually("an agent with a leader", async || {
+            if consul.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let nodes = client.catalog().nodes().await.ok()?.value;
+            nodes
+                .iter()
+                .any(|node| node.name == settings.node)
+                .then_some(true)
+        });
+        if ready.await {
+            return Some(consul);
+        }
+        eprintln!(
+            "{}",
+            std::fs::read_to_string(consul.directory.path().join("log")).unwrap()
+        );
+        None
+    }
+
+    /// `host:port` of the HTTP API.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.http)
+    }
+
+    /// A client of the agent.
+    pub(crate) fn client(&self) -> Client {
+        let mut config = Config::new(self.address());
+        config.token = self.token.clone().map(Token::new);
+        Client::new(&config).unwrap()
+    }
+
+    /// Stops the agent from running, so that it accepts connections and answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen agent run on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Consul {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ports nobody listens on at the moment, each another one.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
