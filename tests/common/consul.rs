@@ -1,8 +1,9 @@
 //! A Consul agent of a test's own.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use consul_client::{Client, Config, Token};
 use rustix::process::{Pid, Signal, kill_process};
@@ -168,8 +169,19 @@ impl Drop for Consul {
     }
 }
 
-/// Ports nobody listens on at the moment, each another one.
+/// Ports nobody listens on at the moment, each another one. They are below those the kernel
+/// gives to outgoing connections, so that one stays free while its owner is restarted.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [(); N].map(|()| {
+        loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let spread = std::process::id().wrapping_mul(97).wrapping_add(n);
+            let port = 10_000 + u16::try_from(spread % 20_000).unwrap();
+            let address = ("127.0.0.1", port);
+            if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+                return port;
+            }
+        }
+    })
 }
