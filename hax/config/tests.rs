@@ -578,3 +578,13 @@ proptest! {
         prop_assert_eq!(value::size(&schema::show_size(bytes)), Ok(bytes));
     }
 }
+
+#[test]
+fn the_readme_has_the_reference() {
+    let readme = include_str!("../../README.md");
+    let table = reference_table();
+    assert!(
+        readme.contains(&table),
+        "README.md lacks this table, to the letter:\n{table}"
+    );
+}
