@@ -190,28 +190,38 @@ impl Work {
                 self.view.borrow().clone()
             }
         };
-        let state = |object: &Fid| match snapshot.state_of(*object) {
-            // This code runs, so the bridge is alive, whatever its check said last.
-            _ if *object == self.links.own_process() => HaState::Online,
-            Some(state) => state,
-            None => {
-                self.log_unknown(*object);
-                HaState::Online
-            }
+        let own = self.links.own_process();
+        let mut unknown = Vec::new();
+        let mut note = |object: Fid| {
+            let state = match snapshot.state_of(object) {
+                // This code runs, so the bridge is alive, whatever its check said last.
+                _ if object == own => HaState::Online,
+                Some(state) => state,
+                None => {
+                    unknown.push(object);
+                    HaState::Online
+                }
+            };
+            Note { object, state }
         };
-        get.objects
-            .iter()
-            .map(|object| Note {
-                object: *object,
-                state: state(object),
-            })
-            .collect()
+        let notes = get.objects.iter().map(|object| note(*object)).collect();
+        self.log_unknown(unknown);
+        notes
     }
 
-    fn log_unknown(&self, object: Fid) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.len() < UNKNOWN_MAX && unknown.insert(object) {
-            debug!(%object, "nothing is known of the object; it is told ONLINE");
+    /// Says once of each object that nothing is known of it.
+    fn log_unknown(&self, mut objects: Vec<Fid>) {
+        {
+            let mut said = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            objects.retain(|object| said.len() < UNKNOWN_MAX && said.insert(*object));
+        }
+        if !objects.is_empty() {
+            let named: Vec<String> = objects.iter().map(ToString::to_string).collect();
+            info!(
+                number = objects.len(),
+                objects = named.join(" "),
+                "nothing is known of these objects; they are told ONLINE"
+            );
         }
     }
 
