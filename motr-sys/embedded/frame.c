@@ -10,9 +10,15 @@ void emb_frame_bad(emb_t *e, struct emb_conn *c, uint16_t type, const char *why)
 {
 	struct m0_ha_link *hl = c->link;
 
-	emb_log(2, "bad frame: peer %s, link %llu, frame %s: %s", c->peer,
-		(unsigned long long)(hl == NULL ? 0 : hl->id),
-		wire_type_name(type), why);
+	if (hl == NULL)
+		emb_log(2, "bad frame: peer %s, no link, frame %s: %s",
+			c->peer, wire_type_name(type), why);
+	else
+		emb_log(2, "bad frame: peer %s, link %llu of <%llx:%llx>, "
+			"frame %s: %s", c->peer, (unsigned long long)hl->id,
+			(unsigned long long)hl->process.f_container,
+			(unsigned long long)hl->process.f_key,
+			wire_type_name(type), why);
 	emb_conn_close(e, c);
 	if (hl != NULL)
 		emb_link_drop(e, hl);
