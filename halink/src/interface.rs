@@ -161,8 +161,9 @@ impl Interface {
     /// Stops the interface, finalises it and joins its threads. All links end, and then the events.
     /// A start still under way is brought to its end.
     ///
-    /// Takes up to a minute with libmotr if there are links to processes that are gone. If the
-    /// future is dropped, the stop goes on without it.
+    /// Receive and acknowledge events meanwhile: our own last messages are waited for, with the
+    /// embedded backend for 5 s at most. With libmotr, links to processes that are gone make it last
+    /// up to a minute. If the future is dropped, the stop goes on without it.
     ///
     /// # Errors
     ///

@@ -4,6 +4,26 @@
 //! entrypoint requests and sends messages. A [`Received`] message is acknowledged by
 //! [`Received::delivered`], once its effect is durable: what is not acknowledged is sent again.
 //!
+//! ```no_run
+//! # use halink::{EntrypointReply, Event, Interface, InterfaceConfig};
+//! # async fn run(config: InterfaceConfig, reply: EntrypointReply) -> Result<(), Box<dyn std::error::Error>> {
+//! let (interface, mut events) = Interface::spawn(config)?;
+//! let handle = interface.handle();
+//! // The first request is our own: the interface is started when it is answered.
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         Event::Entrypoint(request) => handle.entrypoint_reply(request.req_id, &reply).await?,
+//!         Event::Message(received) => {
+//!             println!("{} from link {}", received.message.kind(), received.link);
+//!             received.delivered().await;
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Numbers of Motr that are out of range become [`Message::Malformed`] at this edge; everything
 //! beyond it works with enumerations and [`Fid`]s.
 

@@ -103,7 +103,7 @@ async fn a_reply_that_comes_too_late_is_told_so() {
     let (interface, mut events) = turn.spawn();
     let own = request(&mut events).await;
     let handle = interface.handle();
-    interface.stop().await.unwrap();
+    stop(interface, &mut events).await;
     let error = handle
         .entrypoint_reply(own.req_id, &reply())
         .await
