@@ -106,8 +106,12 @@ fn plain(value: &Value) -> String {
             format!("[{}]", items.join(" "))
         }
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.values().map(plain).collect();
-            fields.join("=")
+            let rest = fields.iter().filter(|(key, _)| *key != "fid");
+            let values = fields
+                .get("fid")
+                .into_iter()
+                .chain(rest.map(|(_, value)| value));
+            values.map(plain).collect::<Vec<_>>().join("=")
         }
         other => other.to_string(),
     }

@@ -164,7 +164,7 @@ enum Step {
     BridgeSends,
     ProcessDelivers(Index),
     BridgeDelivers(Index),
-    Write,
+    Write(usize),
     ToBridge,
     ToProcess,
     Ask,
@@ -175,19 +175,19 @@ enum Step {
 
 fn steps(restarts: bool) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => Just(Step::ProcessSends),
-        6 => Just(Step::BridgeSends),
-        4 => any::<Index>().prop_map(Step::ProcessDelivers),
-        4 => any::<Index>().prop_map(Step::BridgeDelivers),
-        12 => Just(Step::Write),
-        12 => Just(Step::ToBridge),
-        12 => Just(Step::ToProcess),
+        3 => Just(Step::ProcessSends),
+        3 => Just(Step::BridgeSends),
+        2 => any::<Index>().prop_map(Step::ProcessDelivers),
+        2 => any::<Index>().prop_map(Step::BridgeDelivers),
+        12 => (1..8usize).prop_map(Step::Write),
+        16 => Just(Step::ToBridge),
+        16 => Just(Step::ToProcess),
         1 => Just(Step::Ask),
         2 => Just(Step::Drop),
         4 => Just(Step::Connect),
         1 => Just(if restarts { Step::Restart } else { Step::Drop }),
     ];
-    vec(step, 0..400)
+    vec(step, 0..300)
 }
 
 struct World {
@@ -280,7 +280,7 @@ impl World {
                 self.link.delivered(generation, tag);
             }
             Step::BridgeDelivers(which) => self.bridge.deliver(which),
-            Step::Write => self.write(),
+            Step::Write(frames) => (0..frames).for_each(|_| self.write()),
             Step::ToBridge => {
                 if let Some(frame) = self.to_bridge.pop_front() {
                     self.bridge.receive(frame);
@@ -345,6 +345,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn lost_connections_lose_and_repeat_nothing(steps in steps(false)) {
         let mut world = World::new();
@@ -459,6 +461,49 @@ fn an_unanswered_request_is_asked_again_on_the_next_connection() {
     assert_eq!(link.poll_transmit(), None);
     link.on_frame(reply(one, LinkStatus::Reused, 7, 9)).unwrap();
     assert_eq!(request(&mut link).seq, two);
+}
+
+fn rebind(link: &mut Link, status: LinkStatus, instance: u64) {
+    link.disconnected();
+    link.connected();
+    let req = request(link);
+    link.on_frame(reply(req.seq, status, instance, 9)).unwrap();
+}
+
+#[test]
+fn a_duplicate_is_acknowledged_once_it_is_delivered() {
+    let mut link = bound();
+    link.on_frame(Frame::Msg(numbered(1, 1))).unwrap();
+    rebind(&mut link, LinkStatus::Reused, 7);
+    let again = link.on_frame(Frame::Msg(numbered(1, 1)));
+    assert_eq!(again, Ok(Incoming::Duplicate(1)));
+    assert_eq!(link.poll_transmit(), None, "not delivered yet");
+    link.disconnected();
+    link.delivered(0, 1);
+    link.connected();
+    let req = request(&mut link);
+    link.on_frame(reply(req.seq, LinkStatus::Reused, 7, 9))
+        .unwrap();
+    assert_eq!(link.poll_transmit(), None);
+    let again = link.on_frame(Frame::Msg(numbered(1, 1)));
+    assert_eq!(again, Ok(Incoming::Duplicate(1)));
+    assert_eq!(link.poll_transmit(), Some(Frame::Delivered(1)));
+}
+
+#[test]
+fn a_message_of_an_earlier_run_is_not_delivered_to_the_next() {
+    let mut link = bound();
+    link.on_frame(Frame::Msg(numbered(1, 1))).unwrap();
+    rebind(&mut link, LinkStatus::Connected, 8);
+    let new = link.on_frame(Frame::Msg(numbered(1, 2)));
+    assert!(
+        matches!(new, Ok(Incoming::Message { generation: 1, .. })),
+        "{new:?}"
+    );
+    link.delivered(0, 1);
+    assert_eq!(link.poll_transmit(), None);
+    link.delivered(1, 1);
+    assert_eq!(link.poll_transmit(), Some(Frame::Delivered(1)));
 }
 
 #[test]
