@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use consul_client::{Client, TxnOp};
+use consul_client::Client;
 use halink::{
     EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent, ProcessStatus,
     ProcessType, Received,
@@ -18,7 +18,8 @@ use super::counters::Counters;
 use super::entrypoint;
 use super::links::Links;
 use super::outbox::Outbox;
-use crate::cluster::{self, Snapshot, StoredStatus, process};
+use super::record::Record;
+use crate::cluster::{self, Snapshot, StoredStatus, process::key};
 use crate::dispatch::{Answer, Handler};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
@@ -51,8 +52,8 @@ pub struct Work {
     pub view: watch::Receiver<Snapshot>,
     /// Pauses between attempts.
     pub retry: RetryPolicy,
-    /// Write `process/<fid>` beside `processes/<fid>`.
-    pub process_alias: bool,
+    /// Where statuses are written.
+    pub record: Record,
     /// Unknown objects that have been logged.
     pub unknown: Mutex<HashSet<Fid>>,
 }
@@ -154,18 +155,14 @@ impl Work {
         }
     }
 
-    /// Writes a status, both keys in one transaction, until Consul has it. `false`: it never will.
+    /// Writes a status until Consul has it. `false`: it never will.
     async fn write(&self, process: Fid, status: StoredStatus) -> bool {
-        let mut ops = vec![TxnOp::set(process::key(process), status.to_json())];
-        if self.process_alias {
-            ops.push(TxnOp::set(process::alias_key(process), status.to_json()));
-        }
-        let what = format!("writing {}", process::key(process));
+        let what = format!("writing {}", key(process));
         let written = self
-            .retry(&what, || async { self.consul.txn().commit(&ops).await })
+            .retry(&what, || self.record.write(process, status))
             .await;
         match written {
-            Ok(_) => {
+            Ok(()) => {
                 self.counters.process_events.increment();
                 true
             }
