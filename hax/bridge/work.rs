@@ -61,24 +61,18 @@ pub struct Work {
 impl Handler for Work {
     async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
         let process = request.process;
-        if request.first {
-            // The older incarnation is dead: a fid has one process at a time. Its link goes now,
-            // while the new one does not exist yet: the library drops all links of a fid.
-            self.outbox
-                .retire(process, "a new incarnation asks for its entrypoint")
-                .await;
-        }
+        self.retire_older(&request).await;
         let build = entrypoint::build(&self.consul, process, self.links.own_process(), &self.node);
         let reply = match tokio::time::timeout_at(deadline, build).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {
                 info!(%process, %error, "no entrypoint yet");
-                self.again(request).await;
+                self.say_again(request).await;
                 return Answer::Again;
             }
             Err(_) => {
                 info!(%process, "no entrypoint yet: Consul did not answer within the bound");
-                self.again(request).await;
+                self.say_again(request).await;
                 return Answer::Again;
             }
         };
@@ -95,10 +89,8 @@ impl Handler for Work {
     }
 
     async fn again(&self, request: EntrypointRequest) {
-        self.counters.entrypoint_again.increment();
-        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
-            warn!(process = %request.process, %error, "EAGAIN was not sent");
-        }
+        self.retire_older(&request).await;
+        self.say_again(request).await;
     }
 
     async fn message(&self, received: Received) {
@@ -129,6 +121,24 @@ impl Handler for Work {
 }
 
 impl Work {
+    /// Drops the link of an older incarnation: it is dead, for a fid has one process at a time.
+    /// It goes before any answer, EAGAIN included, while the new link does not exist yet: the
+    /// library drops all links of a fid.
+    async fn retire_older(&self, request: &EntrypointRequest) {
+        if request.first {
+            self.outbox
+                .retire(request.process, "a new incarnation asks for its entrypoint")
+                .await;
+        }
+    }
+
+    async fn say_again(&self, request: EntrypointRequest) {
+        self.counters.entrypoint_again.increment();
+        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
+            warn!(process = %request.process, %error, "EAGAIN was not sent");
+        }
+    }
+
     async fn process_event(&self, received: Received, status: ProcessStatus) {
         let process = received.fid;
         if process.fid_type() != Some(FidType::Process) {
