@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, RetryPolicy, Router, Work,
+    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
@@ -66,7 +66,7 @@ pub async fn run(config: Config) -> Result<()> {
             min: config.retry.min,
             max: config.retry.max,
         },
-        process_alias: config.kv.process_alias,
+        record: Record::new(consul.clone(), config.kv.process_alias),
         unknown: Mutex::new(HashSet::new()),
     });
     let dispatching = CancellationToken::new();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use consul_client::{Client, TxnOp};
+use consul_client::Client;
 use halink::{
     EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent, ProcessStatus,
     ProcessType, Received,
@@ -18,7 +18,8 @@ use super::counters::Counters;
 use super::entrypoint;
 use super::links::Links;
 use super::outbox::Outbox;
-use crate::cluster::{self, Snapshot, StoredStatus, process};
+use super::record::Record;
+use crate::cluster::{self, Snapshot, StoredStatus, process::key};
 use crate::dispatch::{Answer, Handler};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
@@ -51,8 +52,8 @@ pub struct Work {
     pub view: watch::Receiver<Snapshot>,
     /// Pauses between attempts.
     pub retry: RetryPolicy,
-    /// Write `process/<fid>` beside `processes/<fid>`.
-    pub process_alias: bool,
+    /// Where statuses are written.
+    pub record: Record,
     /// Unknown objects that have been logged.
     pub unknown: Mutex<HashSet<Fid>>,
 }
@@ -60,24 +61,18 @@ pub struct Work {
 impl Handler for Work {
     async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
         let process = request.process;
-        if request.first {
-            // The older incarnation is dead: a fid has one process at a time. Its link goes now,
-            // while the new one does not exist yet: the library drops all links of a fid.
-            self.outbox
-                .retire(process, "a new incarnation asks for its entrypoint")
-                .await;
-        }
+        self.retire_older(&request).await;
         let build = entrypoint::build(&self.consul, process, self.links.own_process(), &self.node);
         let reply = match tokio::time::timeout_at(deadline, build).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {
                 info!(%process, %error, "no entrypoint yet");
-                self.again(request).await;
+                self.say_again(request).await;
                 return Answer::Again;
             }
             Err(_) => {
                 info!(%process, "no entrypoint yet: Consul did not answer within the bound");
-                self.again(request).await;
+                self.say_again(request).await;
                 return Answer::Again;
             }
         };
@@ -94,11 +89,8 @@ impl Handler for Work {
     }
 
     async fn again(&self, request: EntrypointRequest) {
-        self.counters.entrypoint_again.increment();
-        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
-            // The interface answers its own open request itself when it is stopped.
-            debug!(process = %request.process, %error, "EAGAIN was not sent");
-        }
+        self.retire_older(&request).await;
+        self.say_again(request).await;
     }
 
     async fn message(&self, received: Received) {
@@ -129,6 +121,25 @@ impl Handler for Work {
 }
 
 impl Work {
+    /// Drops the link of an older incarnation: it is dead, for a fid has one process at a time.
+    /// It goes before any answer, EAGAIN included, while the new link does not exist yet: the
+    /// library drops all links of a fid.
+    async fn retire_older(&self, request: &EntrypointRequest) {
+        if request.first {
+            self.outbox
+                .retire(request.process, "a new incarnation asks for its entrypoint")
+                .await;
+        }
+    }
+
+    async fn say_again(&self, request: EntrypointRequest) {
+        self.counters.entrypoint_again.increment();
+        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
+            // The interface answers its own open request itself when it is stopped.
+            debug!(process = %request.process, %error, "EAGAIN was not sent");
+        }
+    }
+
     async fn process_event(&self, received: Received, status: ProcessStatus) {
         let process = received.fid;
         if process.fid_type() != Some(FidType::Process) {
@@ -155,18 +166,14 @@ impl Work {
         }
     }
 
-    /// Writes a status, both keys in one transaction, until Consul has it. `false`: it never will.
+    /// Writes a status until Consul has it. `false`: it never will.
     async fn write(&self, process: Fid, status: StoredStatus) -> bool {
-        let mut ops = vec![TxnOp::set(process::key(process), status.to_json())];
-        if self.process_alias {
-            ops.push(TxnOp::set(process::alias_key(process), status.to_json()));
-        }
-        let what = format!("writing {}", process::key(process));
+        let what = format!("writing {}", key(process));
         let written = self
-            .retry(&what, || async { self.consul.txn().commit(&ops).await })
+            .retry(&what, || self.record.write(process, status))
             .await;
         match written {
-            Ok(_) => {
+            Ok(()) => {
                 self.counters.process_events.increment();
                 true
             }
