@@ -119,14 +119,20 @@ impl LeaderTask {
         self.stand(Standing::Ineligible);
         loop {
             let again = self.standing() == Standing::Candidate;
+            // Errors are logged by the view, which asks the same agent. They are taken here all the
+            // same: a branch whose pattern does not match is not polled again.
             tokio::select! {
                 () = cancel.cancelled() => break,
-                Some(Ok(confds)) = confds.next() => self.confd = self.own(&confds),
-                Some(Ok(bridges)) = bridges.next() => self.bridge = self.own(&bridges),
-                Some(Ok(pair)) = key.next() => self.key_changed(pair),
+                confds = confds.next() => if let Some(Ok(confds)) = confds {
+                    self.confd = self.own(&confds);
+                },
+                bridges = bridges.next() => if let Some(Ok(bridges)) = bridges {
+                    self.bridge = self.own(&bridges);
+                },
+                pair = key.next() => if let Some(Ok(pair)) = pair {
+                    self.key_changed(pair);
+                },
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
-                // Errors are logged by the view, which asks the same agent.
-                else => tokio::time::sleep(TRY_AGAIN).await,
             }
             if let Err(error) = self.step().await {
                 warn!(%error, "the election does not go on");
