@@ -266,7 +266,8 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		     const struct hax_fid *rm_service);
 
 /**
- * Stops.  Our own STOPPING and STOPPED events are reported, every message sent
+ * Stops.  Entrypoint requests not answered yet are answered with -EAGAIN, which
+ * may still connect links.  Our own STOPPING and STOPPED events are reported, every message sent
  * and not yet delivered is reported as not delivered, every link as
  * disconnected; no callback runs after it returns.
  */

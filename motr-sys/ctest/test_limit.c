@@ -168,6 +168,30 @@ static void limit_notes(void)
 	user_down(&u);
 }
 
+/* More than any socket buffer holds: partial writes, in order. */
+static void limit_slow_reader(void)
+{
+	enum { NR = 300 };
+	static struct hax_note notes[1024];
+	struct user            u;
+	struct peer            p;
+	uint64_t               link = up(&u, &p);
+	struct hax_nvec        nvec = { .nr = 1024, .notes = notes };
+	uint64_t               tags[NR];
+
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(hax_bridge_send_nvec(u.bridge, link, &nvec, &tags[i]),
+			 0);
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(peer_expect_msg(&p, HAX_MSG_NVEC), tags[i]);
+	for (int i = 0; i < NR; i++)
+		peer_delivered(&p, tags[i]);
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(user_next(&u, EV_DELIVERED, link).tag, tags[i]);
+	peer_close(&p);
+	user_down(&u);
+}
+
 static void limit_confds(void)
 {
 	static struct hax_fid fids[65];
@@ -294,6 +318,7 @@ const struct test tests_limit[] = {
 	{ "limit_received", limit_received },
 	{ "limit_requests", limit_requests },
 	{ "limit_notes", limit_notes },
+	{ "limit_slow_reader", limit_slow_reader },
 	{ "limit_confds", limit_confds },
 	{ "limit_descriptors", limit_descriptors },
 	{ "limit_connections", limit_connections },

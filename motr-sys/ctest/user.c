@@ -2,6 +2,7 @@
 #include "user.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -125,6 +126,21 @@ static void on_not_delivered(void *ctx, uint64_t link, uint64_t tag)
 				  .tag = tag });
 }
 
+/* Callbacks of one link never overlap; links share a place now and then. */
+static void alone(const struct hax_link_event *event)
+{
+	static uint64_t running[4096];
+	uint64_t       *place = &running[event->link % 4096];
+
+	if (event->link == 0)
+		return;
+	CHECK(__atomic_exchange_n(place, event->link, __ATOMIC_SEQ_CST) !=
+	      event->link);
+	for (int i = 0; i < 20; i++)
+		sched_yield();
+	__atomic_store_n(place, 0, __ATOMIC_SEQ_CST);
+}
+
 static void on_link(void *ctx, const struct hax_link_event *event)
 {
 	struct user *u = ctx;
@@ -138,6 +154,10 @@ static void on_link(void *ctx, const struct hax_link_event *event)
 	if (u->self == 0 && event->kind == HAX_LINK_CONNECTED)
 		u->self = event->link;
 	pthread_mutex_unlock(&u->lock);
+	alone(event);
+	/* Its answer is what made this event: there is no second one. */
+	if (event->kind <= HAX_LINK_ABSENT)
+		CHECK_EQ(user_reply(u, &event->req_id, 0), -ENOENT);
 	add(u, &ev);
 	if (event->kind == HAX_LINK_DISCONNECTING &&
 	    get_flag(u, &u->auto_disconnect))
