@@ -20,7 +20,7 @@ use consul_client::{
 use futures_util::StreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// The key whose lock makes the leader.
 pub const LEADER_KEY: &str = "leader";
@@ -82,7 +82,8 @@ pub struct LeaderTask {
     status: Leader,
     session: Option<SessionId>,
     confd_checks: Option<Vec<String>>,
-    hax_checks: Vec<String>,
+    /// Of the bridge's own service; `None` while it does not pass, or is not known.
+    hax_checks: Option<Vec<String>>,
     holder: Option<SessionId>,
 }
 
@@ -96,7 +97,7 @@ impl LeaderTask {
             status: status.clone(),
             session: None,
             confd_checks: None,
-            hax_checks: Vec::new(),
+            hax_checks: None,
             holder: None,
         }
     }
@@ -112,14 +113,20 @@ impl LeaderTask {
             let again = self.confd_checks.is_some() && self.standing() != Standing::Leader;
             tokio::select! {
                 () = cancel.cancelled() => break,
-                Some(Ok(confds)) = confds.next() => self.confd_checks = self.passing(&confds),
-                Some(Ok(bridges)) = bridges.next() => {
-                    self.hax_checks = self.passing(&bridges).unwrap_or_default();
-                }
-                Some(Ok(pair)) = key.next() => self.key_changed(pair),
+                Some(confds) = confds.next() => match confds {
+                    Ok(confds) => self.confd_checks = self.passing(&confds),
+                    Err(error) => { lost_sight(&error); continue }
+                },
+                Some(bridges) = bridges.next() => match bridges {
+                    Ok(bridges) => self.hax_checks = self.own_checks(&bridges),
+                    Err(error) => { lost_sight(&error); continue }
+                },
+                Some(pair) = key.next() => match pair {
+                    Ok(pair) => self.key_changed(pair),
+                    Err(error) => { lost_sight(&error); continue }
+                },
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
-                // Errors are logged by the view, which asks the same agent.
-                else => tokio::time::sleep(TRY_AGAIN).await,
+                else => break,
             }
             if let Err(error) = self.step().await {
                 warn!(%error, "the election does not go on");
@@ -139,6 +146,20 @@ impl LeaderTask {
             .iter()
             .filter(|check| !check.service_id.is_empty());
         Some(checks.map(|check| check.check_id.clone()).collect())
+    }
+
+    /// Check IDs of the bridge's own service, none if it is not registered. A session made without
+    /// them would outlive the bridge, so the node does not stand before they pass.
+    fn own_checks(&self, entries: &Response<Vec<ServiceEntry>>) -> Option<Vec<String>> {
+        let registered = entries
+            .value
+            .iter()
+            .any(|entry| entry.node.name == self.node);
+        if registered {
+            self.passing(entries)
+        } else {
+            Some(Vec::new())
+        }
     }
 
     fn key_changed(&mut self, pair: Response<Option<KvPair>>) {
@@ -175,7 +196,13 @@ impl LeaderTask {
         }
         let session = match &self.session {
             Some(session) => session.clone(),
-            None => self.make_session(confd_checks).await?,
+            None => match &self.hax_checks {
+                Some(hax_checks) => {
+                    self.make_session(&confd_checks, &hax_checks.clone())
+                        .await?
+                }
+                None => return Ok(()),
+            },
         };
         match self
             .consul
@@ -195,13 +222,10 @@ impl LeaderTask {
         Ok(())
     }
 
-    async fn make_session(&mut self, confd_checks: Vec<String>) -> Result<SessionId, Error> {
+    async fn make_session(&mut self, confd: &[String], hax: &[String]) -> Result<SessionId, Error> {
         let mut checks = Checks::serf_health();
-        for check in confd_checks
-            .into_iter()
-            .chain(self.hax_checks.iter().cloned())
-        {
-            checks = checks.and_service(check);
+        for check in confd.iter().chain(hax) {
+            checks = checks.and_service(check.clone());
         }
         let mut new = NewSession::new(LEADER_KEY);
         new.checks = checks;
@@ -229,4 +253,9 @@ impl LeaderTask {
         info!(?standing, "leader election");
         self.status.update(|status| status.standing = standing);
     }
+}
+
+/// The watch tries again by itself, with pauses; the view asks the same agent and warns.
+fn lost_sight(error: &Error) {
+    debug!(%error, "a watch of the election has failed");
 }
