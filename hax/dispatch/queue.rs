@@ -106,11 +106,11 @@ impl<M> Queue<M> {
         let Request::Entrypoint(request) = &item.request else {
             return None;
         };
-        let bound = item.arrived + self.timeout;
-        Some(
-            self.paused_until(request.process)
-                .map_or(bound, |until| until.max(bound)),
-        )
+        let paused_until = self.paused_until(request.process);
+        // An attempt after the pause has the whole bound: with less, a bound that is shorter than
+        // the pause would leave it no time at all.
+        let begin = paused_until.map_or(item.arrived, |until| until.max(item.arrived));
+        Some(begin + self.timeout)
     }
 
     /// Notes that a process was told EAGAIN.
@@ -200,17 +200,25 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_longer_than_the_bound_moves_the_bound() {
+    fn the_bound_runs_from_the_end_of_a_pause() {
+        for timeout in [PAUSE / 4, PAUSE * 2] {
+            let now = Instant::now();
+            let mut queue = Queue::<Received>::new(timeout);
+            queue.told_again(process(1), now);
+            queue.push(entrypoint(1, 1), now);
+            let bound = now + PAUSE + timeout;
+            assert_eq!(number(queue.expired(bound - timeout / 2)), None);
+            assert_eq!(number(queue.expired(bound)), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_pause_that_ended_before_the_arrival_does_not_move_the_bound() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(PAUSE / 4);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         queue.told_again(process(1), now);
-        queue.push(entrypoint(1, 1), now);
-        assert_eq!(
-            number(queue.expired(now + PAUSE / 2)),
-            None,
-            "at most one EAGAIN a second"
-        );
-        assert_eq!(number(queue.expired(now + PAUSE)), Some(1));
+        queue.push(entrypoint(1, 1), now + PAUSE * 2);
+        assert_eq!(number(queue.expired(now + PAUSE * 2 + TIMEOUT)), Some(1));
     }
 
     #[test]
