@@ -59,6 +59,12 @@ pub struct Work {
 }
 
 impl Handler for Work {
+    type Message = Received;
+
+    fn name(received: &Received) -> String {
+        format!("{} of {}", received.message.kind(), received.fid)
+    }
+
     async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
         let process = request.process;
         self.retire_older(&request).await;

@@ -20,7 +20,7 @@ use consul_client::{
 use futures_util::StreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// The key whose lock makes the leader.
 pub const LEADER_KEY: &str = "leader";
@@ -76,6 +76,8 @@ impl Leader {
 /// A service of this node, as the catalog has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Registered {
+    /// Consul has not said yet.
+    Unknown,
     Not,
     NotPassing,
     /// With the IDs of its checks.
@@ -104,8 +106,8 @@ impl LeaderTask {
             lock_delay,
             status: status.clone(),
             session: None,
-            confd: Registered::Not,
-            bridge: Registered::Not,
+            confd: Registered::Unknown,
+            bridge: Registered::Unknown,
             holder: None,
         }
     }
@@ -170,7 +172,7 @@ impl LeaderTask {
         };
         let bridge = match &self.bridge {
             Registered::Not => &[][..],
-            Registered::NotPassing => return None,
+            Registered::Unknown | Registered::NotPassing => return None,
             Registered::Passing(checks) => checks,
         };
         let ids = confd.iter().chain(bridge);
