@@ -36,7 +36,7 @@ pub enum Standing {
     /// The bridge does not stand for the leader (`leader.elect = false`).
     #[default]
     Off,
-    /// No confd of this node passes its checks.
+    /// No confd of this node passes its checks, or its `hax` service does not.
     Ineligible,
     /// The bridge tries to get the lock.
     Candidate,
@@ -81,8 +81,10 @@ pub struct LeaderTask {
     lock_delay: Duration,
     status: Leader,
     session: Option<SessionId>,
+    /// Checks of a confd that passes them all.
     confd_checks: Option<Vec<String>>,
-    hax_checks: Vec<String>,
+    /// Checks of the `hax` service, if it passes them all; empty if it is not registered.
+    hax_checks: Option<Vec<String>>,
     holder: Option<SessionId>,
 }
 
@@ -96,7 +98,7 @@ impl LeaderTask {
             status: status.clone(),
             session: None,
             confd_checks: None,
-            hax_checks: Vec::new(),
+            hax_checks: None,
             holder: None,
         }
     }
@@ -109,12 +111,17 @@ impl LeaderTask {
         let mut key: Watch<Option<KvPair>> = watcher.kv_key(LEADER_KEY);
         self.stand(Standing::Ineligible);
         loop {
-            let again = self.confd_checks.is_some() && self.standing() != Standing::Leader;
+            let again = self.checks().is_some() && self.standing() != Standing::Leader;
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(Ok(confds)) = confds.next() => self.confd_checks = self.passing(&confds),
                 Some(Ok(bridges)) = bridges.next() => {
-                    self.hax_checks = self.passing(&bridges).unwrap_or_default();
+                    let registered = bridges.value.iter().any(|entry| entry.node.name == self.node);
+                    // A session that is not bound to the check of the bridge would outlive it.
+                    self.hax_checks = match self.passing(&bridges) {
+                        None if !registered => Some(Vec::new()),
+                        checks => checks,
+                    };
                 }
                 Some(Ok(pair)) = key.next() => self.key_changed(pair),
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
@@ -141,6 +148,13 @@ impl LeaderTask {
         Some(checks.map(|check| check.check_id.clone()).collect())
     }
 
+    /// What the session is to be bound to; `None` while this node may not stand.
+    fn checks(&self) -> Option<Checks> {
+        let (confd, hax) = (self.confd_checks.as_ref()?, self.hax_checks.as_ref()?);
+        let checks = confd.iter().chain(hax);
+        Some(checks.fold(Checks::serf_health(), |all, check| all.and_service(check)))
+    }
+
     fn key_changed(&mut self, pair: Response<Option<KvPair>>) {
         let pair = pair.value;
         self.holder = pair.as_ref().and_then(|pair| pair.session.clone());
@@ -158,7 +172,7 @@ impl LeaderTask {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        let Some(confd_checks) = self.confd_checks.clone() else {
+        let Some(checks) = self.checks() else {
             if self.standing() == Standing::Candidate {
                 self.resign().await;
                 self.stand(Standing::Ineligible);
@@ -175,7 +189,7 @@ impl LeaderTask {
         }
         let session = match &self.session {
             Some(session) => session.clone(),
-            None => self.make_session(confd_checks).await?,
+            None => self.make_session(checks).await?,
         };
         match self
             .consul
@@ -195,14 +209,7 @@ impl LeaderTask {
         Ok(())
     }
 
-    async fn make_session(&mut self, confd_checks: Vec<String>) -> Result<SessionId, Error> {
-        let mut checks = Checks::serf_health();
-        for check in confd_checks
-            .into_iter()
-            .chain(self.hax_checks.iter().cloned())
-        {
-            checks = checks.and_service(check);
-        }
+    async fn make_session(&mut self, checks: Checks) -> Result<SessionId, Error> {
         let mut new = NewSession::new(LEADER_KEY);
         new.checks = checks;
         new.lock_delay = self.lock_delay;
