@@ -78,7 +78,7 @@ async fn the_sender_is_isolated_and_the_bridge_lives_on() {
         .map(|note| note.state)
         .collect();
     assert_eq!(states, [HaState::Failed.raw(), HaState::Online.raw()]);
-    assert_eq!(heard.states_of(process(6)), [HaState::Online.raw()]);
+    assert_eq!(heard.states_of(process(6)), [HaState::Online]);
     assert_eq!(survivor.state().borrow().closes, 0);
 }
 

@@ -13,6 +13,7 @@ mod events;
 mod fatal;
 mod harness;
 mod leader;
+mod links;
 mod messages;
 mod nvec;
 mod smoke;
