@@ -20,7 +20,7 @@ use consul_client::{
 use futures_util::StreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// The key whose lock makes the leader.
 pub const LEADER_KEY: &str = "leader";
