@@ -140,10 +140,11 @@ impl Work {
             state: status.event,
             kind: status.kind,
         };
-        if !self.write(process, stored).await {
+        let Some(index) = self.write(process, stored).await else {
             return;
-        }
-        self.links.set_up(received.link, process, stored.is_up());
+        };
+        let up_since = stored.is_up().then_some(index);
+        self.links.set_up(received.link, process, up_since);
         let link = received.link;
         received.delivered().await;
         info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
@@ -154,8 +155,9 @@ impl Work {
         }
     }
 
-    /// Writes a status, both keys in one transaction, until Consul has it. `false`: it never will.
-    async fn write(&self, process: Fid, status: StoredStatus) -> bool {
+    /// Writes a status, both keys in one transaction, until Consul has it. Returns the Raft index
+    /// of the change; `None`: Consul never will have it.
+    async fn write(&self, process: Fid, status: StoredStatus) -> Option<u64> {
         let mut ops = vec![TxnOp::set(process::key(process), status.to_json())];
         if self.process_alias {
             ops.push(TxnOp::set(process::alias_key(process), status.to_json()));
@@ -165,16 +167,16 @@ impl Work {
             .retry(&what, || async { self.consul.txn().commit(&ops).await })
             .await;
         match written {
-            Ok(_) => {
+            Ok(pairs) => {
                 self.counters.process_events.increment();
-                true
+                Some(pairs.first().map_or(0, |pair| pair.modify_index.0))
             }
             Err(error) => {
                 error!(%process, status = ?status, %error,
                     "the status cannot be written; the process sends it again when the bridge \
                      is restarted");
                 self.counters.final_errors.increment();
-                false
+                None
             }
         }
     }
@@ -224,7 +226,7 @@ impl Work {
             state: ProcessEvent::Stopped,
             kind,
         };
-        if self.write(process, status).await {
+        if self.write(process, status).await.is_some() {
             received.delivered().await;
         }
         self.outbox.retire(process, "it sent a fatal message").await;
