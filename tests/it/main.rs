@@ -8,12 +8,17 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod config;
 mod entrypoint;
 mod events;
 mod fatal;
+mod frames;
 mod harness;
+mod http;
 mod leader;
+mod lifecycle;
 mod links;
 mod messages;
 mod nvec;
 mod smoke;
+mod watches;
