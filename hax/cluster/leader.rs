@@ -36,7 +36,7 @@ pub enum Standing {
     /// The bridge does not stand for the leader (`leader.elect = false`).
     #[default]
     Off,
-    /// No confd of this node passes its checks.
+    /// No confd of this node passes its checks, or its `hax` service does not.
     Ineligible,
     /// The bridge tries to get the lock.
     Candidate,
@@ -81,8 +81,9 @@ pub struct LeaderTask {
     lock_delay: Duration,
     status: Leader,
     session: Option<SessionId>,
+    /// Checks of a confd that passes them all.
     confd_checks: Option<Vec<String>>,
-    /// Of the bridge's own service; `None` while it does not pass, or is not known.
+    /// Checks of the `hax` service, if it passes them all; empty if it is not registered.
     hax_checks: Option<Vec<String>>,
     holder: Option<SessionId>,
 }
@@ -110,7 +111,7 @@ impl LeaderTask {
         let mut key: Watch<Option<KvPair>> = watcher.kv_key(LEADER_KEY);
         self.stand(Standing::Ineligible);
         loop {
-            let again = self.confd_checks.is_some() && self.standing() != Standing::Leader;
+            let again = self.checks().is_some() && self.standing() != Standing::Leader;
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(confds) = confds.next() => match confds {
@@ -148,8 +149,8 @@ impl LeaderTask {
         Some(checks.map(|check| check.check_id.clone()).collect())
     }
 
-    /// Check IDs of the bridge's own service, none if it is not registered. A session made without
-    /// them would outlive the bridge, so the node does not stand before they pass.
+    /// Check IDs of the bridge's own service, none if it is not registered. A session that is not
+    /// bound to them would outlive the bridge.
     fn own_checks(&self, entries: &Response<Vec<ServiceEntry>>) -> Option<Vec<String>> {
         let registered = entries
             .value
@@ -160,6 +161,13 @@ impl LeaderTask {
         } else {
             Some(Vec::new())
         }
+    }
+
+    /// What the session is to be bound to; `None` while this node may not stand.
+    fn checks(&self) -> Option<Checks> {
+        let (confd, hax) = (self.confd_checks.as_ref()?, self.hax_checks.as_ref()?);
+        let checks = confd.iter().chain(hax);
+        Some(checks.fold(Checks::serf_health(), |all, check| all.and_service(check)))
     }
 
     fn key_changed(&mut self, pair: Response<Option<KvPair>>) {
@@ -179,7 +187,7 @@ impl LeaderTask {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
-        let Some(confd_checks) = self.confd_checks.clone() else {
+        let Some(checks) = self.checks() else {
             if self.standing() == Standing::Candidate {
                 self.resign().await;
                 self.stand(Standing::Ineligible);
@@ -196,13 +204,7 @@ impl LeaderTask {
         }
         let session = match &self.session {
             Some(session) => session.clone(),
-            None => match &self.hax_checks {
-                Some(hax_checks) => {
-                    self.make_session(&confd_checks, &hax_checks.clone())
-                        .await?
-                }
-                None => return Ok(()),
-            },
+            None => self.make_session(checks).await?,
         };
         match self
             .consul
@@ -222,11 +224,7 @@ impl LeaderTask {
         Ok(())
     }
 
-    async fn make_session(&mut self, confd: &[String], hax: &[String]) -> Result<SessionId, Error> {
-        let mut checks = Checks::serf_health();
-        for check in confd.iter().chain(hax) {
-            checks = checks.and_service(check.clone());
-        }
+    async fn make_session(&mut self, checks: Checks) -> Result<SessionId, Error> {
         let mut new = NewSession::new(LEADER_KEY);
         new.checks = checks;
         new.lock_delay = self.lock_delay;

@@ -8,8 +8,12 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod entrypoint;
 mod events;
+mod fatal;
 mod harness;
+mod leader;
+mod links;
 mod messages;
 mod nvec;
 mod smoke;

@@ -274,10 +274,15 @@ impl Bridge {
         .await
     }
 
-    /// Waits until the bridge's own picture of the cluster has this many objects, and these
-    /// processes in KV: broadcasts are made from it, not from Consul.
-    pub(crate) async fn wait_view(&self, met: impl Fn(&Value) -> bool) {
-        self.wait_status("the view to be current", met).await;
+    /// Waits until broadcasts know that the process has this `state`: they are made from the
+    /// bridge's own view, which follows KV.
+    pub(crate) async fn wait_known(&self, key: u64, state: &str) {
+        let state = format!("M0_CONF_HA_PROCESS_{state}");
+        let process = process(key).to_string();
+        self.wait_status(&format!("the view with process {key} {state}"), |status| {
+            status["processes"][&process]["state"] == state
+        })
+        .await;
     }
 
     /// POSTs a body and returns the HTTP status and the JSON of the answer.

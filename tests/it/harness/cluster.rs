@@ -232,6 +232,19 @@ impl Cluster {
         .await;
     }
 
+    /// What a `service` watch posts: `/v1/health/service/<name>`, as Consul writes it.
+    pub(crate) async fn service_payload(&self, name: &str) -> String {
+        self.payload(&format!("/v1/health/service/{name}")).await
+    }
+
+    /// The body of an API resource, as Consul writes it: what the watch of its kind posts.
+    pub(crate) async fn payload(&self, path: &str) -> String {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}{path}", self.consul.address());
+        let response = client.get(url).send().await.unwrap();
+        response.error_for_status().unwrap().text().await.unwrap()
+    }
+
     /// Takes the lock of `leader` for a node, with a session that no check ends.
     pub(crate) async fn lead(&self, node: &str) -> SessionId {
         let mut session = NewSession::new("leader");
