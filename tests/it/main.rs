@@ -10,6 +10,7 @@
 
 mod entrypoint;
 mod events;
+mod faults;
 mod fatal;
 mod harness;
 mod leader;
