@@ -19,8 +19,9 @@ struct Entry {
     endpoint: String,
     connected: Instant,
     received: u64,
-    /// The process has reported STARTED over this link and serves requests.
-    up: bool,
+    /// Raft index of the status with which the process has reported over this link that it
+    /// serves requests.
+    up_since: Option<u64>,
 }
 
 /// One link, for people.
@@ -63,7 +64,7 @@ impl Links {
             endpoint: link.endpoint.clone(),
             connected: Instant::now(),
             received: 0,
-            up: false,
+            up_since: None,
         };
         self.lock().insert(link.id, entry);
     }
@@ -80,12 +81,12 @@ impl Links {
         }
     }
 
-    /// The process has reported over its link whether it is up.
-    pub fn set_up(&self, link: LinkId, process: Fid, up: bool) {
+    /// The process has reported over its link that it is up, at this Raft index, or that it is not.
+    pub fn set_up(&self, link: LinkId, process: Fid, up_since: Option<u64>) {
         if let Some(entry) = self.lock().get_mut(&link)
             && entry.process == process
         {
-            entry.up = up;
+            entry.up_since = up_since;
         }
     }
 
@@ -116,11 +117,11 @@ impl Links {
         self.lock().values().any(|entry| entry.process == process)
     }
 
-    /// Whether a process has a link over which it reported that it is up.
-    pub fn is_up(&self, process: Fid) -> bool {
-        self.lock()
-            .values()
-            .any(|entry| entry.process == process && entry.up)
+    /// The Raft index at which a process reported that it is up, if it has a link over which it did.
+    pub fn up_since(&self, process: Fid) -> Option<u64> {
+        let links = self.lock();
+        let of = links.values().filter(|entry| entry.process == process);
+        of.filter_map(|entry| entry.up_since).max()
     }
 
     /// All links, by number.
@@ -131,7 +132,7 @@ impl Links {
             endpoint: entry.endpoint.clone(),
             age: entry.connected.elapsed(),
             received: entry.received,
-            up: entry.up,
+            up: entry.up_since.is_some(),
             own: entry.process == self.own,
         };
         self.lock().iter().map(status).collect()

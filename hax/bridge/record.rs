@@ -37,11 +37,12 @@ impl Record {
         }
     }
 
-    /// Makes one attempt to write a status, both keys in one transaction.
+    /// Makes one attempt to write a status, both keys in one transaction. Returns the index of the
+    /// change.
     ///
     /// # Errors
     /// Those of Consul; after one that may have taken effect, the attempt is to be repeated.
-    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<(), Error> {
+    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<Index, Error> {
         let mut index = match self.known(process) {
             Some(index) => index,
             None => self.read(process).await?,
@@ -55,8 +56,10 @@ impl Record {
                 .await
             {
                 Ok(pairs) => {
-                    self.remember(process, pairs.first().map(|pair| pair.modify_index));
-                    return Ok(());
+                    // One pair for each operation, the one with the condition first.
+                    let written = pairs.first().map_or(index, |pair| pair.modify_index);
+                    self.remember(process, Some(written));
+                    return Ok(written);
                 }
                 Err(Error::Aborted(reason)) => reason,
                 Err(error) => return Err(error),

@@ -179,3 +179,25 @@ async fn a_process_that_is_still_starting_keeps_its_link_when_its_check_is_criti
     assert_eq!(bridge.counter("retired").await, 0);
     assert_eq!(sim.state().borrow().closes, 0);
 }
+
+/// The bridge's view of KV follows with a delay, and the post may be faster.
+#[tokio::test]
+async fn a_stale_post_right_after_started_is_left_out() {
+    let cluster = Cluster::small(2).await;
+    let bridge = Bridge::start(&cluster).await;
+    cluster.set_check(2, CheckStatus::Critical).await;
+    let stale = cluster.service_payload("ios").await;
+    for _ in 0..20 {
+        let (sim, told) = bridge.recorded(2).await;
+        report(&sim, ProcessEvent::Starting, ProcessType::M0d).await;
+        report(&sim, ProcessEvent::Started, ProcessType::M0d).await;
+        let (_, outcome) = bridge.post("/watch/service", stale.clone()).await;
+        assert_eq!(outcome["ignored"], 1, "{outcome}");
+        let state = sim.wait_state(process(3), HaState::Online);
+        soon("the rest of the post to be told", state)
+            .await
+            .unwrap();
+        assert_eq!(told.states_of(process(2)), []);
+        assert_eq!(sim.state().borrow().closes, 0);
+    }
+}

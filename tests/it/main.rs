@@ -8,13 +8,18 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod config;
 mod entrypoint;
 mod events;
-mod faults;
 mod fatal;
+mod faults;
+mod frames;
 mod harness;
+mod http;
 mod leader;
+mod lifecycle;
 mod links;
 mod messages;
 mod nvec;
 mod smoke;
+mod watches;

@@ -59,7 +59,9 @@ async fn an_event_that_may_not_be_written_comes_again_when_the_policy_is_mended(
         })
         .await;
     // The queue goes on: what reads only is answered.
-    let states = soon("an answer", ios.nvec_get(&[process(3)])).await.unwrap();
+    let states = soon("an answer", ios.nvec_get(&[process(3)]))
+        .await
+        .unwrap();
     assert_eq!(states.len(), 1);
     assert_eq!(ios.state().borrow().unacked, 1);
     assert_eq!(other.state().borrow().unacked, 1);

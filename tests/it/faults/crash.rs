@@ -55,7 +55,10 @@ async fn an_event_redelivered_is_written_exactly_once_more() {
     outage.end(&mut cluster).await;
     bridge.restart().await;
     delivered(event).await;
-    let pair = cluster.get(&format!("processes/{}", process(2))).await.unwrap();
+    let pair = cluster
+        .get(&format!("processes/{}", process(2)))
+        .await
+        .unwrap();
     assert!(pair.text().unwrap().contains("STARTING"));
     assert_eq!(pair.create_index, pair.modify_index, "written once");
 }
@@ -183,7 +186,9 @@ async fn events_of_a_process_that_reconnects_are_handled_once_and_in_order() {
         .await;
     assert_eq!(delivered_tags(&recorder), tags);
     assert!(ios.state().borrow().connects >= 4);
-    bridge.wait_counter("process_events", written + EVENTS as u64).await;
+    bridge
+        .wait_counter("process_events", written + EVENTS as u64)
+        .await;
     let (event, kind) = value(EVENTS - 1);
     let last = format!(r#"{{"state":"{event}","type":"{kind}"}}"#);
     assert_eq!(cluster.stored(2).await.unwrap(), last);

@@ -16,7 +16,10 @@ async fn a_write_that_comes_late_does_not_undo_a_later_one() {
     proxy.set_shut(true);
     let starting = send(&ios, ProcessEvent::Starting).await;
     wait_retried(&bridge, 2, 2).await;
-    eventually("requests kept", async || (proxy.kept().await >= 2).then_some(())).await;
+    eventually("requests kept", async || {
+        (proxy.kept().await >= 2).then_some(())
+    })
+    .await;
     proxy.set_shut(false);
     delivered(starting).await;
     delivered(send(&ios, ProcessEvent::Started).await).await;
@@ -39,7 +42,10 @@ async fn a_write_that_was_carried_out_unheard_counts_once() {
     let written = bridge.counter("process_events").await;
     proxy.set_shut(true);
     let starting = send(&ios, ProcessEvent::Starting).await;
-    eventually("a request kept", async || (proxy.kept().await >= 1).then_some(())).await;
+    eventually("a request kept", async || {
+        (proxy.kept().await >= 1).then_some(())
+    })
+    .await;
     let answers = proxy.release().await;
     assert!(answers[0].starts_with("HTTP/1.1 200 "), "{answers:#?}");
     proxy.set_shut(false);

@@ -33,7 +33,12 @@ async fn entrypoints_follow_the_lock() {
     session_of_far.node = Some("far".to_owned());
     session_of_far.checks = Checks::none();
     session_of_far.lock_delay = Duration::ZERO;
-    let far = cluster.client.session().create(&session_of_far).await.unwrap();
+    let far = cluster
+        .client
+        .session()
+        .create(&session_of_far)
+        .await
+        .unwrap();
     // The bridge stands at once for a lock that is free, and may win.
     eventually("the lock for another node", async || {
         let held = session(&cluster).await?;
@@ -44,13 +49,17 @@ async fn entrypoints_follow_the_lock() {
     .await;
     wait_rm(&ios, 16).await;
     bridge
-        .wait_status("a candidate", |status| status["leader"]["standing"] == "candidate")
+        .wait_status("a candidate", |status| {
+            status["leader"]["standing"] == "candidate"
+        })
         .await;
     assert_eq!(session(&cluster).await, Some(far.clone()));
     cluster.client.session().destroy(&far).await.unwrap();
     wait_rm(&ios, 2).await;
     bridge
-        .wait_status("the leader", |status| status["leader"]["standing"] == "leader")
+        .wait_status("the leader", |status| {
+            status["leader"]["standing"] == "leader"
+        })
         .await;
 }
 
@@ -64,10 +73,17 @@ async fn the_lock_of_a_killed_bridge_is_freed_by_its_check_and_taken_by_the_next
     bridge.kill();
     bridge.restart().await;
     wait_rm(&ios, 2).await;
-    assert_eq!(session(&cluster).await, held, "the session outlives a short absence");
+    assert_eq!(
+        session(&cluster).await,
+        held,
+        "the session outlives a short absence"
+    );
     bridge.kill();
     cluster.set_check(0, CheckStatus::Critical).await;
-    eventually("the lock to be free", async || session(&cluster).await.is_none().then_some(())).await;
+    eventually("the lock to be free", async || {
+        session(&cluster).await.is_none().then_some(())
+    })
+    .await;
     cluster.set_check(0, CheckStatus::Passing).await;
     bridge.restart().await;
     wait_rm(&ios, 2).await;

@@ -6,7 +6,9 @@ use halink::{HaState, ProcessEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Outage, delivered, delivered_tags, hasty, post, replies, send, wait_retried, watch_body};
+use super::{
+    Outage, delivered, delivered_tags, hasty, post, replies, send, wait_retried, watch_body,
+};
 use crate::harness::{Bridge, Recorder, process, soon};
 
 /// Far above `entrypoint.timeout`: this machine may be busy, and a lost request never answered.
@@ -31,9 +33,15 @@ async fn entrypoint_requests_are_paced(outage: Outage, head_is_retried: bool) {
         processes.push((sim, Recorder::spawn(events)));
     }
     for (sim, recorder) in &processes {
-        soon("four EAGAIN", sim.wait(|state| state.again >= 4)).await.unwrap();
+        soon("four EAGAIN", sim.wait(|state| state.again >= 4))
+            .await
+            .unwrap();
         let replies = replies(recorder);
-        assert!(replies[0].0 - begin < GENEROUS, "{:?}", replies[0].0 - begin);
+        assert!(
+            replies[0].0 - begin < GENEROUS,
+            "{:?}",
+            replies[0].0 - begin
+        );
         for (n, (at, rc)) in replies.iter().enumerate() {
             let least = Duration::from_secs(n.try_into().unwrap());
             assert!(*at - begin >= least, "reply {n} after {:?}", *at - begin);
@@ -197,11 +205,17 @@ async fn a_watch_is_broadcast_while_an_event_is_retried() {
     ] {
         post(&bridge, watch_body([7], status)).await;
         for sim in [&ios, &other] {
-            soon("the note", sim.wait_state(process(7), state)).await.unwrap();
+            soon("the note", sim.wait_state(process(7), state))
+                .await
+                .unwrap();
         }
     }
     wait_retried(&bridge, 2, 1).await;
-    assert_eq!(ios.state().borrow().unacked, 1, "the dispatcher was blocked");
+    assert_eq!(
+        ios.state().borrow().unacked,
+        1,
+        "the dispatcher was blocked"
+    );
     outage.end(&mut cluster).await;
     delivered(head).await;
 }

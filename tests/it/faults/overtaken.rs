@@ -21,7 +21,10 @@ async fn the_older_link_goes_though_the_first_answer_is_eagain() {
     let told = new.wait(|state| state.again >= 1);
     soon("EAGAIN", told).await.unwrap();
     bridge.wait_links(&[2, 3]).await;
-    assert_eq!(soon("the old process to end", old.ended()).await, End::Absent);
+    assert_eq!(
+        soon("the old process to end", old.ended()).await,
+        End::Absent
+    );
     outage.end(&mut cluster).await;
     soon("the entrypoint", new.ready()).await.unwrap();
     delivered(head).await;

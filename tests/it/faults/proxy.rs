@@ -27,7 +27,12 @@ impl Proxy {
         let (shut, kept) = (proxy.shut.subscribe(), Arc::clone(&proxy.kept));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, consul.clone(), shut.clone(), Arc::clone(&kept)));
+                tokio::spawn(serve(
+                    client,
+                    consul.clone(),
+                    shut.clone(),
+                    Arc::clone(&kept),
+                ));
             }
         });
         proxy
@@ -66,6 +71,7 @@ async fn serve(
 ) {
     let mut server = TcpStream::connect(consul).await.unwrap();
     let mut request = vec![0; 65_536];
+    let mut answer = vec![0; 65_536];
     loop {
         tokio::select! {
             read = client.read(&mut request) => {
@@ -80,20 +86,12 @@ async fn serve(
                     return;
                 }
             }
-            answer = forward(&mut server, &mut client) => {
-                if !answer {
+            read = server.read(&mut answer) => {
+                let Ok(n @ 1..) = read else { return };
+                if client.write_all(&answer[..n]).await.is_err() {
                     return;
                 }
             }
         }
-    }
-}
-
-/// Passes on a piece of an answer.
-async fn forward(server: &mut TcpStream, client: &mut TcpStream) -> bool {
-    let mut piece = vec![0; 16_384];
-    match server.read(&mut piece).await {
-        Ok(n @ 1..) => client.write_all(&piece[..n]).await.is_ok(),
-        _ => false,
     }
 }

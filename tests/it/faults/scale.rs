@@ -64,7 +64,9 @@ async fn send_service_events(processes: &[SimProcess], count: u64) {
                 let event = sim.service_event(Fid::NIL, ServiceEvent::Started, 2);
                 soon("room for a message", event).await.unwrap();
             }
-            soon("all to be delivered", sim.wait_all_delivered()).await.unwrap();
+            soon("all to be delivered", sim.wait_all_delivered())
+                .await
+                .unwrap();
         });
     }
     while let Some(sender) = senders.join_next().await {
@@ -85,7 +87,9 @@ async fn memory_does_not_grow_with_messages() {
     }
     let before = bridge.counter("service_events").await;
     send_service_events(&processes, WARM_UP).await;
-    bridge.wait_counter("service_events", before + WARM_UP).await;
+    bridge
+        .wait_counter("service_events", before + WARM_UP)
+        .await;
     let warm = resident_kib(bridge.pid());
     send_service_events(&processes, count).await;
     bridge

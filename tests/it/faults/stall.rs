@@ -51,7 +51,9 @@ async fn a_stalled_link_delays_no_other_and_gets_its_messages_later() {
     // Its own messages are taken all the while.
     let event = stalled.nvec_set(Vec::new()).await.unwrap();
     stalled.stall(false).await.unwrap();
-    soon("its message to be delivered", event.wait()).await.unwrap();
+    soon("its message to be delivered", event.wait())
+        .await
+        .unwrap();
     has_all(&late).await;
     bridge.wait_counter("delivered", 3 * BROADCASTS).await;
     assert_eq!(bridge.counter("send_errors").await, 0);
