@@ -12,6 +12,7 @@ mod config;
 mod entrypoint;
 mod events;
 mod fatal;
+mod faults;
 mod frames;
 mod harness;
 mod http;

@@ -78,14 +78,22 @@ impl Cluster {
 
     /// An agent that knows nothing, with more configuration.
     pub(crate) async fn empty_with(config: Value) -> Self {
+        Self::empty_of(Settings {
+            config,
+            ..Settings::default()
+        })
+        .await
+    }
+
+    /// An agent that knows nothing, with these settings and a node name of its own.
+    pub(crate) async fn empty_of(settings: Settings) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let permit = AGENTS.acquire().await.unwrap();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let node = format!("n{number}-{}", std::process::id());
         let settings = Settings {
             node: node.clone(),
-            config,
-            ..Settings::default()
+            ..settings
         };
         let consul = Consul::start_with(&settings).await;
         Self {
