@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn of(update: &WatchUpdate) -> Vec<(Fid, HaState)> {
-        let notes = Notes::of(update, &view(), process(0));
+        let notes = Notes::of(update, &view(), &Links::new(process(0)));
         notes
             .as_slice()
             .iter()
@@ -219,7 +219,7 @@ mod tests {
     fn a_status_older_than_the_process_own_word_is_left_out() {
         for status in [CheckStatus::Warning, CheckStatus::Critical] {
             let update = WatchUpdate::Services(vec![health(1, status, 99)]);
-            let notes = Notes::of(&update, &view(), process(0));
+            let notes = Notes::of(&update, &view(), &Links::new(process(0)));
             assert_eq!(
                 (notes.as_slice(), notes.outdated),
                 (&[][..], 1),
