@@ -203,6 +203,11 @@ impl Bridge {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The file of its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.directory.path().join("hax.toml")
