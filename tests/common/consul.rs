@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use consul_client::{Client, Config, Token};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -156,6 +156,8 @@ impl Consul {
     /// Stops the agent from running, so that it accepts connections and answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one after another; this returns when the last one has.
+        waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
     }
 
     /// Lets a frozen agent run on.
@@ -164,8 +166,11 @@ impl Consul {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 }
 

@@ -22,10 +22,12 @@ async fn sigterm_drains_and_leaves_the_status_of_hax_in_kv() {
         assert!(exit.success(), "{exit}");
         cluster.wait_stored(0, "STOPPED").await;
         let log = bridge.log();
+        let pid = format!("pid={}", bridge.pid());
         let written = |state: &str| {
             let line = |line: &&str| {
                 line.contains("process status is in KV")
                     && line.contains(&process(0).to_string())
+                    && line.ends_with(&pid)
                     && line.contains(&format!("state=M0_CONF_HA_PROCESS_{state} "))
             };
             log.lines().filter(line).count()

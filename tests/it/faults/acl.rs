@@ -63,7 +63,10 @@ async fn an_event_that_may_not_be_written_comes_again_when_the_policy_is_mended(
         .await
         .unwrap();
     assert_eq!(states.len(), 1);
-    assert_eq!(ios.state().borrow().unacked, 1);
+    let only_the_event = ios.wait(|state| state.unacked == 1);
+    soon("the NVEC GET to be delivered", only_the_event)
+        .await
+        .unwrap();
     assert_eq!(other.state().borrow().unacked, 1);
     assert_eq!(cluster.stored(2).await, None);
     assert_eq!(bridge.counter("process_events").await, 0);

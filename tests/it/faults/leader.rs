@@ -5,7 +5,8 @@ use std::time::Duration;
 use consul_client::{CheckStatus, Checks, NewSession};
 use hax::sim::client::SimProcess;
 
-use crate::harness::{Bridge, Cluster, Instance, eventually, service, soon};
+use super::proxy::Proxy;
+use crate::harness::{Bridge, Cluster, Instance, Settings, Until, eventually, service, soon};
 
 async fn session(cluster: &Cluster) -> Option<consul_client::SessionId> {
     cluster.get("leader").await?.session
@@ -90,4 +91,24 @@ async fn the_lock_of_a_killed_bridge_is_freed_by_its_check_and_taken_by_the_next
     let standing = |status: &serde_json::Value| status["leader"]["standing"] == "leader";
     bridge.wait_status("the leader", standing).await;
     assert_ne!(session(&cluster).await, held);
+}
+
+#[tokio::test]
+async fn the_election_goes_on_after_one_of_its_watches_has_failed() {
+    let cluster = Cluster::small(1).await;
+    cluster.set_check(1, CheckStatus::Critical).await;
+    let proxy = Proxy::start(cluster.consul.address()).await;
+    let settings = Settings::default()
+        .with("consul.address", format!("'http://{}'", proxy.address))
+        .until(Until::Running);
+    let bridge = Bridge::start_with(&cluster, settings).await;
+    let standing = |wanted: &'static str| {
+        move |status: &serde_json::Value| status["leader"]["standing"] == wanted
+    };
+    bridge
+        .wait_status("ineligible", standing("ineligible"))
+        .await;
+    proxy.break_off("GET /v1/health/service/confd?");
+    cluster.set_check(1, CheckStatus::Passing).await;
+    bridge.wait_status("the leader", standing("leader")).await;
 }

@@ -1,4 +1,4 @@
-//! A way to Consul on which requests can be held up.
+//! A way to Consul on which requests can be held up, and connections break.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ pub(super) struct Proxy {
     pub(super) address: String,
     consul: String,
     shut: watch::Sender<bool>,
+    broken: watch::Sender<&'static str>,
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -22,17 +23,18 @@ impl Proxy {
             address,
             consul: consul.clone(),
             shut: watch::Sender::new(false),
+            broken: watch::Sender::new(""),
             kept: Arc::default(),
         };
-        let (shut, kept) = (proxy.shut.subscribe(), Arc::clone(&proxy.kept));
+        let way = Way {
+            consul,
+            shut: proxy.shut.subscribe(),
+            broken: proxy.broken.subscribe(),
+            kept: Arc::clone(&proxy.kept),
+        };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(
-                    client,
-                    consul.clone(),
-                    shut.clone(),
-                    Arc::clone(&kept),
-                ));
+                tokio::spawn(way.clone().serve(client));
             }
         });
         proxy
@@ -40,6 +42,11 @@ impl Proxy {
 
     pub(super) fn set_shut(&self, shut: bool) {
         self.shut.send_replace(shut);
+    }
+
+    /// Breaks the connections on which this request is under way.
+    pub(super) fn break_off(&self, request: &'static str) {
+        self.broken.send_replace(request);
     }
 
     /// Requests kept so far.
@@ -61,35 +68,47 @@ impl Proxy {
     }
 }
 
-/// One connection. Our client writes a small request in one piece, and the next one when it has
-/// its answer.
-async fn serve(
-    mut client: TcpStream,
+/// What a connection is made with.
+#[derive(Clone)]
+struct Way {
     consul: String,
     shut: watch::Receiver<bool>,
+    broken: watch::Receiver<&'static str>,
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
-) {
-    let mut server = TcpStream::connect(consul).await.unwrap();
-    let mut request = vec![0; 65_536];
-    let mut answer = vec![0; 65_536];
-    loop {
-        tokio::select! {
-            read = client.read(&mut request) => {
-                let Ok(n @ 1..) = read else { return };
-                if *shut.borrow() && request.starts_with(b"PUT /v1/txn ") {
-                    kept.lock().await.push(request[..n].to_vec());
-                    // The client gives up and closes; nothing more comes on this connection.
-                    while let Ok(1..) = client.read(&mut request).await {}
-                    return;
+}
+
+impl Way {
+    /// One connection. Our client writes a small request in one piece, and the next one when it
+    /// has its answer.
+    async fn serve(mut self, mut client: TcpStream) {
+        let mut server = TcpStream::connect(&self.consul).await.unwrap();
+        let mut request = vec![0; 65_536];
+        let mut answer = vec![0; 65_536];
+        self.broken.mark_unchanged();
+        loop {
+            tokio::select! {
+                read = client.read(&mut request) => {
+                    let Ok(n @ 1..) = read else { return };
+                    if *self.shut.borrow() && request.starts_with(b"PUT /v1/txn ") {
+                        self.kept.lock().await.push(request[..n].to_vec());
+                        // The client gives up and closes; nothing more comes from it.
+                        while let Ok(1..) = client.read(&mut request).await {}
+                        return;
+                    }
+                    if server.write_all(&request[..n]).await.is_err() {
+                        return;
+                    }
                 }
-                if server.write_all(&request[..n]).await.is_err() {
-                    return;
+                read = server.read(&mut answer) => {
+                    let Ok(n @ 1..) = read else { return };
+                    if client.write_all(&answer[..n]).await.is_err() {
+                        return;
+                    }
                 }
-            }
-            read = server.read(&mut answer) => {
-                let Ok(n @ 1..) = read else { return };
-                if client.write_all(&answer[..n]).await.is_err() {
-                    return;
+                Ok(()) = self.broken.changed() => {
+                    if request.starts_with(self.broken.borrow().as_bytes()) {
+                        return;
+                    }
                 }
             }
         }
