@@ -119,7 +119,7 @@ async fn bytes_that_are_no_request_end_their_connection_only() {
     let cluster = Cluster::small(0).await;
     let bridge = Bridge::start(&cluster).await;
     let address = bridge.url().replace("http://", "");
-    // Said before the garbage and cut off in the middle of a body.
+    // A body that ends before its announced length.
     let mut cut = TcpStream::connect(&address).await.unwrap();
     cut.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n[{")
         .await
