@@ -3,6 +3,14 @@
 #include "check.h"
 
 #include <string.h>
+#include <unistd.h>
+
+/*
+ * A test that hangs is ended, its name being the last line.  No test waits that
+ * long: it is for a wait that has no limit of its own, under TSan or valgrind on
+ * a machine several times overloaded.
+ */
+enum { WATCHDOG_S = 1200 };
 
 unsigned long scale = 100000;
 
@@ -33,6 +41,7 @@ int main(int argc, char **argv)
 				continue;
 			printf("%s\n", t->name);
 			fflush(stdout);
+			alarm(WATCHDOG_S);
 			t->run();
 			nr++;
 		}

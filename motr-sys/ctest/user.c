@@ -89,8 +89,12 @@ static void on_request(void *ctx, const struct hax_entrypoint_request *req)
 	}
 	pthread_mutex_unlock(&u->lock);
 	add(u, &ev);
-	if (reply)
-		CHECK_EQ(user_reply(u, &req->req_id, rc), 0);
+	if (reply) {
+		rc = user_reply(u, &req->req_id, rc);
+		/* stop() may have answered it between the two. */
+		CHECK(rc == 0 ||
+		      (rc == -ENOENT && get_flag(u, &u->stopping)));
+	}
 }
 
 static void on_msg(void *ctx, uint64_t link, uint64_t tag,
@@ -218,8 +222,10 @@ void user_up(struct user *u)
 
 void user_stop(struct user *u)
 {
+	user_set(u, &u->stopping, true);
 	hax_bridge_stop(u->bridge);
 	pthread_mutex_lock(&u->lock);
+	u->stopping = false;
 	u->self = 0;
 	pthread_mutex_unlock(&u->lock);
 }

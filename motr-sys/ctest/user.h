@@ -56,6 +56,8 @@ struct user {
 	bool               auto_deliver;
 	bool               self_deliver;
 	bool               auto_disconnect;
+	/* In user_stop(). */
+	bool               stopping;
 	char               endpoint[128];
 };
 

@@ -310,7 +310,7 @@ static bool flush(struct emb_conn *c)
 static bool is_held(const struct emb_conn *c)
 {
 	return c->state == EMB_CONN_LAST_WORDS ||
-	       out_waiting(c) >= EMB_OUT_HIGH ||
+	       out_waiting(c) >= EMB_OUT_HELD ||
 	       (c->link != NULL && c->link->received.nr >= EMB_RECEIVED_MAX);
 }
 

@@ -12,6 +12,11 @@ enum {
 		    (WIRE_CONFD_MAX + 1) * (16 + 2 + WIRE_STR_MAX),
 };
 
+_Static_assert(EMB_OUT_HELD > EMB_OUT_HIGH + WIRE_FRAME_MAX +
+	       EMB_RECEIVED_MAX * WIRE_DELIVERED_LEN +
+	       EMB_CONN_REQS_MAX * REPLY_MAX,
+	       "what a peer inside its limits has coming fits");
+
 static uint64_t req_key(const struct m0_uint128 *id)
 {
 	return id->u_lo;
