@@ -27,7 +27,7 @@ static int wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct test *const all[] = {
-		tests_start, tests_link,  tests_message,
+		tests_registry, tests_start, tests_link,  tests_message,
 		tests_frame, tests_limit, tests_stress,
 	};
 	const char *text = getenv("HAX_CTEST_SCALE");
