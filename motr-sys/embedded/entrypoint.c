@@ -138,8 +138,8 @@ static void replying_end(emb_t *e, struct m0_ha_link *hl)
 	if (hl != NULL) {
 		hl->replying--;
 		hl->repliers--;
-		if (hl->state != EMB_LINK_ACTIVE)
-			emb_link_touch(e, hl);
+		/* What came up meanwhile was left for us: see emb_link_step. */
+		emb_link_touch(e, hl);
 	}
 	pthread_cond_broadcast(&e->changed);
 }
