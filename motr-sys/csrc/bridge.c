@@ -48,6 +48,8 @@ struct hax_bridge {
 	struct m0_halon_interface *hi;
 	struct hax_callbacks       cb;
 	struct hax_registry        reg;
+	/** Between start and stop; of the interface thread. */
+	bool                       started;
 };
 
 struct hax_thread {
@@ -365,6 +367,8 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 	if (b == NULL || endpoint == NULL || process == NULL ||
 	    ha_service == NULL || rm_service == NULL)
 		return -EINVAL;
+	if (b->started)
+		return -EALREADY;
 	process_fid = hax_fid_out(process);
 	ha_fid = hax_fid_out(ha_service);
 	rm_fid = hax_fid_out(rm_service);
@@ -376,6 +380,7 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		on_link_absent, on_link_is_disconnecting, on_link_disconnected);
 	if (rc != 0)
 		settle(b);
+	b->started = rc == 0;
 	return rc;
 }
 
@@ -383,6 +388,8 @@ void hax_bridge_stop(struct hax_bridge *b)
 {
 	struct hax_request *req;
 
+	if (b == NULL || !b->started)
+		return;
 	/* The library does not stop while a process waits for its entrypoint. */
 	while ((req = hax_reg_request_take_any(&b->reg)) != NULL) {
 		reply_again(b, &req->id);
@@ -390,6 +397,7 @@ void hax_bridge_stop(struct hax_bridge *b)
 	}
 	m0_halon_interface_stop(b->hi);
 	settle(b);
+	b->started = false;
 }
 
 void hax_bridge_fini(struct hax_bridge *b)
@@ -481,6 +489,9 @@ static int msg_send(struct hax_bridge *b, uint64_t number,
 
 	if (rc == 0) {
 		m0_halon_interface_send(b->hi, link->handle, msg, tag);
+		/* The embedded backend has ended the link meanwhile. */
+		if (*tag == 0)
+			rc = -ENOENT;
 		hax_reg_link_put(&b->reg, link);
 	}
 	free(msg);

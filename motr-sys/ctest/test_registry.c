@@ -98,6 +98,9 @@ static void registry_gives_back(void)
 	CHECK_EQ(given, 0);
 	hax_reg_link_put(&r, held);
 	CHECK_EQ(given, 1);
+	CHECK(hax_reg_link_get(&r, &handles[0]) == link);
+	hax_reg_link_put(&r, link);
+	CHECK_EQ(given, 1);
 	CHECK_EQ(hax_reg_send(&r, number, &held), -ENOENT);
 	CHECK_EQ(hax_reg_sent(&r, &handles[0]), number);
 	link = hax_reg_link_end(&r, &handles[0]);

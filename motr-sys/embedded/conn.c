@@ -172,7 +172,8 @@ void emb_conn_close(emb_t *e, struct emb_conn *c)
 	if (c->state == EMB_CONN_CLOSED)
 		return;
 	c->state = EMB_CONN_CLOSED;
-	/* Closing the only descriptor takes it out of epoll, too. */
+	/* A fork may share the socket: only this surely ends its events. */
+	(void)epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
 	emb_req_orphan(e, c);
