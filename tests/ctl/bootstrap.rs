@@ -180,6 +180,7 @@ async fn an_agent_started_with_the_file_monitors_the_processes() {
         config: serde_json::from_slice::<Value>(&config).unwrap(),
         env: vec![("CONSUL_HTTP_ADDR".to_owned(), "127.0.0.1:{http}".to_owned())],
         token: None,
+        durable: false,
     };
     let consul = Consul::start_with(&settings).await;
     let client = consul.client();

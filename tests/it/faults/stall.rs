@@ -26,9 +26,7 @@ async fn has_all(recorder: &Recorder) {
 }
 
 fn received(sim: &SimProcess) -> u64 {
-    let state = sim.state();
-    let count = state.borrow().received.values().sum();
-    count
+    sim.state().borrow().received.values().sum()
 }
 
 #[tokio::test]
