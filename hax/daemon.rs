@@ -1,15 +1,15 @@
 //! `hax run`: the tasks of the daemon, how they start and in which order they end.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use halink::{Interface, InterfaceConfig};
+use anyhow::{Context, Result, bail};
+use consul_client::Client;
+use halink::{Events, Interface, InterfaceConfig};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::bridge::{
     BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
@@ -17,6 +17,7 @@ use crate::bridge::{
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
+use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
 /// How long the parts may take to end, all together; then the process ends without them.
@@ -26,13 +27,14 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// What cannot be set up: the address of the HTTP server, the ha_link endpoint, the token file.
+/// Or a task ended that must not: the bridge is drained, and whoever started it starts it again.
 pub async fn run(config: Config) -> Result<()> {
     info!(
         version = version::long(),
         node = config.node.name,
         "hax is starting"
     );
-    let signals = Signals::new().context("cannot handle signals")?;
+    let mut signals = Signals::new().context("cannot handle signals")?;
     let consul = consul::client(&config.consul)?;
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -45,135 +47,170 @@ pub async fn run(config: Config) -> Result<()> {
         node_uuid: None,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
-
-    let watching = CancellationToken::new();
-    let view = View::spawn(&consul, &watching);
-    let links = Arc::new(Links::new(config.ha.process));
-    let counters = Arc::new(Counters::default());
-    let outbox = Outbox::new(
-        interface.handle(),
-        Arc::clone(&links),
-        Arc::clone(&counters),
-    );
-    let work = Arc::new(Work {
-        consul: consul.clone(),
-        node: config.node.name.clone(),
-        outbox: outbox.clone(),
-        links: Arc::clone(&links),
-        counters: Arc::clone(&counters),
-        view: view.snapshots(),
-        retry: RetryPolicy {
-            min: config.retry.min,
-            max: config.retry.max,
-        },
-        record: Record::new(consul.clone(), config.kv.process_alias),
-        unknown: Mutex::new(HashSet::new()),
-    });
-    let dispatching = CancellationToken::new();
-    let (dispatcher, dispatcher_task) =
-        Dispatcher::spawn(work, config.entrypoint.timeout, dispatching.clone());
-    let (lane, lane_task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
-    let router = Router {
-        links: Arc::clone(&links),
-        counters: Arc::clone(&counters),
-        outbox,
-        dispatcher: dispatcher.clone(),
-        lane: lane.clone(),
-        on_fatal_message: config.ha.on_fatal_message,
-    };
-    let router_task = tokio::spawn(router.run(events));
-    let leader = Leader::default();
-    let electing = CancellationToken::new();
-    let leader_task = config.leader.elect.then(|| {
-        let task = LeaderTask::new(
-            &consul,
-            &config.node.name,
-            config.leader.lock_delay,
-            &leader,
-        );
-        tokio::spawn(task.run(electing.clone()))
-    });
-    let parts = Parts::new(
-        &config.node.name,
-        links,
-        counters,
-        dispatcher,
-        view.clone(),
-        leader,
-        interface.handle(),
-    );
-    let bridge = BridgeHandle {
-        parts: Arc::new(parts),
-        lane,
-    };
-    let serving = CancellationToken::new();
-    let limits = http::Limits::with_body(config.http.body_limit);
-    let server = tokio::spawn(http::serve(
-        listener,
-        bridge.clone(),
-        limits,
-        serving.clone(),
-    ));
+    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events);
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
-
-    let stopped = signals.stop();
-    tokio::pin!(stopped);
-    let started = tokio::select! {
-        started = interface.started() => Some(started),
-        () = &mut stopped => None,
-    };
-    let outcome = match started {
-        Some(Ok(())) => {
-            bridge.set_phase(Phase::Running);
-            info!("hax is ready: its own process has its entrypoint");
-            stopped.await;
-            Ok(())
-        }
-        Some(Err(error)) => {
-            Err(error).with_context(|| format!("ha.endpoint: cannot start {}", config.ha.endpoint))
-        }
-        None => Ok(()),
-    };
-
+    let outcome = daemon.serve(&mut signals).await;
     info!("hax is stopping");
-    bridge.set_phase(Phase::Stopping);
-    let drain = async {
-        // From the outside in: no new watches; the lock free for another node; then the links,
-        // whose last messages still need the dispatcher; then what is left.
-        serving.cancel();
-        electing.cancel();
-        join("http", server).await;
-        if let Some(task) = leader_task {
-            join("leader", task).await;
-        }
-        if let Err(error) = interface.stop().await {
-            warn!(%error, "the interface did not stop in order");
-        }
-        join("router", router_task).await;
-        dispatching.cancel();
-        join("dispatcher", dispatcher_task).await;
-        drop(bridge);
-        join("lane", lane_task).await;
-        watching.cancel();
-        view.join().await;
-    };
-    match tokio::time::timeout(STOP_MAX, drain).await {
+    match tokio::time::timeout(STOP_MAX, daemon.drain()).await {
         Ok(()) => info!("hax has stopped"),
         Err(_) => warn!(?STOP_MAX, "hax has not stopped in time and ends as it is"),
     }
     outcome
 }
 
-async fn join<T>(what: &str, task: tokio::task::JoinHandle<T>) {
-    if let Err(error) = task.await {
-        warn!(what, %error, "a task did not end in order");
+/// The running daemon.
+struct Daemon {
+    interface: Interface,
+    bridge: BridgeHandle,
+    view: View,
+    tasks: Tasks,
+    stop: Stop,
+}
+
+/// What ends the tasks, each at its time.
+#[derive(Default)]
+struct Stop {
+    http: CancellationToken,
+    leader: CancellationToken,
+    dispatcher: CancellationToken,
+    view: CancellationToken,
+}
+
+impl Daemon {
+    fn assemble(
+        config: &Config,
+        consul: Client,
+        listener: TcpListener,
+        interface: Interface,
+        events: Events,
+    ) -> Self {
+        let stop = Stop::default();
+        let mut tasks = Tasks::default();
+        let view = View::spawn(&consul, &stop.view);
+        let links = Arc::new(Links::new(config.ha.process));
+        let counters = Arc::new(Counters::default());
+        let outbox = Outbox::new(
+            interface.handle(),
+            Arc::clone(&links),
+            Arc::clone(&counters),
+        );
+        let work = Work {
+            consul: consul.clone(),
+            node: config.node.name.clone(),
+            outbox: outbox.clone(),
+            links: Arc::clone(&links),
+            counters: Arc::clone(&counters),
+            view: view.snapshots(),
+            retry: RetryPolicy {
+                min: config.retry.min,
+                max: config.retry.max,
+            },
+            record: Record::new(consul.clone(), config.kv.process_alias),
+            unknown: Default::default(),
+        };
+        let (dispatcher, task) = Dispatcher::spawn(
+            Arc::new(work),
+            config.entrypoint.timeout,
+            stop.dispatcher.clone(),
+        );
+        tasks.add("dispatcher", task);
+        let (lane, task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
+        tasks.add("lane", task);
+        let router = Router {
+            links: Arc::clone(&links),
+            counters: Arc::clone(&counters),
+            outbox,
+            dispatcher: dispatcher.clone(),
+            lane: lane.clone(),
+            on_fatal_message: config.ha.on_fatal_message,
+        };
+        tasks.add("router", tokio::spawn(router.run(events)));
+        let leader = Leader::default();
+        if config.leader.elect {
+            let delay = config.leader.lock_delay;
+            let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
+            tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
+        }
+        let parts = Parts {
+            node: config.node.name.clone(),
+            started: Instant::now(),
+            phase: Default::default(),
+            links,
+            counters,
+            dispatcher,
+            view: view.clone(),
+            leader,
+            interface: interface.handle(),
+        };
+        let bridge = BridgeHandle {
+            parts: Arc::new(parts),
+            lane,
+        };
+        let limits = http::Limits::with_body(config.http.body_limit);
+        let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());
+        let server = async {
+            if let Err(error) = server.await {
+                error!(%error, "the HTTP server has failed");
+            }
+        };
+        tasks.add("http", tokio::spawn(server));
+        Self {
+            interface,
+            bridge,
+            view,
+            tasks,
+            stop,
+        }
+    }
+
+    /// Waits for a signal, or for what makes it pointless to go on.
+    async fn serve(&mut self, signals: &mut Signals) -> Result<()> {
+        tokio::select! {
+            started = self.interface.started() => started.context("ha.endpoint: cannot start")?,
+            ended = self.tasks.ended() => bail!("the task `{}` has ended: {:?}", ended.0, ended.1),
+            () = signals.stop() => return Ok(()),
+        }
+        self.bridge.set_phase(Phase::Running);
+        info!("hax is ready: its own process has its entrypoint");
+        tokio::select! {
+            ended = self.tasks.ended() => bail!("the task `{}` has ended: {:?}", ended.0, ended.1),
+            () = signals.stop() => Ok(()),
+        }
+    }
+
+    /// Ends everything from the outside in: no new watches; the lock free for another node; then
+    /// the links, whose last messages still need the dispatcher; then what is left.
+    async fn drain(self) {
+        let Self {
+            interface,
+            bridge,
+            view,
+            mut tasks,
+            stop,
+        } = self;
+        bridge.set_phase(Phase::Stopping);
+        stop.http.cancel();
+        stop.leader.cancel();
+        tasks.join("http").await;
+        tasks.join("leader").await;
+        if let Err(error) = interface.stop().await {
+            warn!(%error, "the interface did not stop in order");
+        }
+        tasks.join("router").await;
+        stop.dispatcher.cancel();
+        tasks.join("dispatcher").await;
+        // The last way into the lane.
+        drop(bridge);
+        tasks.join("lane").await;
+        stop.view.cancel();
+        view.join().await;
     }
 }
 
 /// SIGTERM and SIGINT.
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
@@ -184,7 +221,7 @@ impl Signals {
         })
     }
 
-    async fn stop(mut self) {
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => info!("SIGTERM"),
             _ = self.interrupt.recv() => info!("SIGINT"),

@@ -15,4 +15,5 @@ pub mod dispatch;
 pub mod http;
 pub mod logging;
 pub mod sim;
+pub mod tasks;
 pub mod version;

@@ -6,6 +6,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Sources in `csrc` that every backend has.
+const COMMON: [&str; 5] = ["args", "bridge", "map", "msg", "registry"];
+
 /// Where `m0_halon_interface` comes from.
 struct Backend {
     /// What `hax_bridge_backend()` says.
@@ -14,7 +17,7 @@ struct Backend {
     version: String,
     /// Directories of headers in which `bridge.c` finds Motr's include names.
     includes: Vec<PathBuf>,
-    /// Sources of the backend itself, in addition to `csrc/bridge.c` and `csrc/map.c`.
+    /// Sources of the backend itself, in addition to [`COMMON`].
     sources: Vec<PathBuf>,
 }
 
@@ -51,7 +54,7 @@ fn compile(backend: &Backend) -> Result<(), Box<dyn Error>> {
         .extra_warnings(true)
         .include("csrc")
         .includes(&backend.includes)
-        .files(["csrc/bridge.c", "csrc/map.c"])
+        .files(COMMON.map(|name| format!("csrc/{name}.c")))
         .files(&backend.sources)
         .try_compile("hax_motr_bridge")?;
     println!("cargo::metadata=backend={}", backend.name);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::client::{Client, name_path};
+use crate::client::Client;
 use crate::error::Error;
+use crate::request::name_path;
 use crate::types::{CheckStatus, HealthCheck, Service, format_duration, null_default};
 
 /// Handle to the agent the client is connected to; see [`Client::agent`].

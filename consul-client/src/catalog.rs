@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, Index, ReadOptions, Response, name_path, with_read_options};
+use crate::client::{Client, Index, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::request::name_path;
 use crate::types::{CheckStatus, Node, Service, null_default};
 
 /// Handle to the catalog; see [`Client::catalog`].

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, ReadOptions, Response, name_path, with_read_options};
+use crate::client::{Client, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::request::name_path;
 use crate::types::{base64_bytes, null_default};
 
 /// Handle to user events; see [`Client::event`].

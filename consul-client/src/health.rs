@@ -1,7 +1,8 @@
 //! Health checks as the servers know them (Consul API, "Health").
 
-use crate::client::{Client, ReadOptions, Response, name_path, with_read_options};
+use crate::client::{Client, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::request::name_path;
 use crate::types::{CheckStatus, HealthCheck, ServiceEntry};
 
 /// Handle to health checks; see [`Client::health`].

@@ -3,8 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::client::{Client, Index, ReadOptions, Response, key_path, with_read_options};
+use crate::client::{Client, Index, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::request::key_path;
 use crate::session::SessionId;
 use crate::types::{base64_bytes, null_default};
 

@@ -36,6 +36,7 @@ mod event;
 mod health;
 mod kv;
 mod lock;
+mod request;
 mod retry;
 mod session;
 mod status;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::client::{Client, Index, ReadOptions, Response, name_path, with_read_options};
+use crate::client::{Client, Index, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::request::name_path;
 use crate::types::{format_duration, null_default, parse_duration};
 
 /// The check Consul keeps for every agent: whether its gossip is alive.

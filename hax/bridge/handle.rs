@@ -1,10 +1,10 @@
 //! The bridge as the HTTP server sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use halink::Handle;
+use tokio::sync::watch;
 
 use super::counters::Counters;
 use super::lane::{Lane, WatchError, WatchOutcome};
@@ -27,54 +27,30 @@ pub struct BridgeHandle {
 /// The parts whose state `/v1/status` shows.
 #[derive(Debug)]
 pub struct Parts {
-    node: String,
-    started: Instant,
-    phase: AtomicU8,
-    links: Arc<Links>,
-    counters: Arc<Counters>,
-    dispatcher: Dispatcher,
-    view: View,
-    leader: Leader,
-    interface: Handle,
-}
-
-impl Parts {
-    /// The parts of the bridge of `node`, which is starting.
-    pub fn new(
-        node: &str,
-        links: Arc<Links>,
-        counters: Arc<Counters>,
-        dispatcher: Dispatcher,
-        view: View,
-        leader: Leader,
-        interface: Handle,
-    ) -> Self {
-        Self {
-            node: node.to_owned(),
-            started: Instant::now(),
-            phase: AtomicU8::new(Phase::Starting as u8),
-            links,
-            counters,
-            dispatcher,
-            view,
-            leader,
-            interface,
-        }
-    }
+    /// This node's name in Consul.
+    pub node: String,
+    /// When the daemon was started.
+    pub started: Instant,
+    /// Where the daemon is in its life.
+    pub phase: watch::Sender<Phase>,
+    /// Live links.
+    pub links: Arc<Links>,
+    /// Counters.
+    pub counters: Arc<Counters>,
+    /// The dispatcher.
+    pub dispatcher: Dispatcher,
+    /// The view of the cluster.
+    pub view: View,
+    /// The election.
+    pub leader: Leader,
+    /// The interface.
+    pub interface: Handle,
 }
 
 impl BridgeHandle {
     /// Says where the daemon is in its life.
     pub fn set_phase(&self, phase: Phase) {
-        self.parts.phase.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn phase(&self) -> Phase {
-        match self.parts.phase.load(Ordering::Relaxed) {
-            phase if phase == Phase::Starting as u8 => Phase::Starting,
-            phase if phase == Phase::Running as u8 => Phase::Running,
-            _ => Phase::Stopping,
-        }
+        self.parts.phase.send_replace(phase);
     }
 
     /// Broadcasts what a watch said, and waits until it has been handed to every link.
@@ -94,7 +70,7 @@ impl BridgeHandle {
         Status {
             version: version::long(),
             node: parts.node.clone(),
-            phase: self.phase(),
+            phase: *parts.phase.borrow(),
             uptime_seconds: parts.started.elapsed().as_secs(),
             links: parts.links.status().into_iter().map(row).collect(),
             processes: view.processes.iter().collect(),

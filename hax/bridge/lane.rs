@@ -115,7 +115,7 @@ impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
 async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links, view: &Snapshot) {
     match broadcast {
         Broadcast::Watch(update, reply) => {
-            let notes = Notes::of(&update, view, links.own_process());
+            let notes = Notes::of(&update, view, links);
             let links_reached = outbox.broadcast(notes.as_slice(), None).await;
             for process in notes
                 .failed_processes()

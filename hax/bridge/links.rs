@@ -24,8 +24,9 @@ struct Entry {
     endpoint: String,
     connected: Instant,
     received: u64,
-    /// The process has reported STARTED over this link and serves requests.
-    up: bool,
+    /// Raft index of the status with which the process has reported over this link that it
+    /// serves requests.
+    up_since: Option<u64>,
     /// The process had a link before, to an earlier run of the bridge: what it reported then is
     /// in KV.
     resumed: bool,
@@ -85,7 +86,7 @@ impl Links {
             endpoint: link.endpoint.clone(),
             connected: Instant::now(),
             received: 0,
-            up: false,
+            up_since: None,
             resumed,
         };
         self.lock().insert(link.id, entry);
@@ -103,12 +104,12 @@ impl Links {
         }
     }
 
-    /// The process has reported over its link whether it is up.
-    pub fn set_up(&self, link: LinkId, process: Fid, up: bool) {
+    /// The process has reported over its link that it is up, at this Raft index, or that it is not.
+    pub fn set_up(&self, link: LinkId, process: Fid, up_since: Option<u64>) {
         if let Some(entry) = self.lock().get_mut(&link)
             && entry.process == process
         {
-            entry.up = up;
+            entry.up_since = up_since;
         }
     }
 
@@ -139,10 +140,19 @@ impl Links {
         self.lock().values().any(|entry| entry.process == process)
     }
 
+    /// The Raft index at which a process reported that it is up, if it has a link over which it did.
+    pub fn up_since(&self, process: Fid) -> Option<u64> {
+        let links = self.lock();
+        let of = links.values().filter(|entry| entry.process == process);
+        of.filter_map(|entry| entry.up_since).max()
+    }
+
     /// Whether a process has a link over which it serves requests, by its own word: over this link
     /// or, before the bridge was restarted, in KV.
     pub fn is_up(&self, process: Fid, known: &ProcessTable) -> bool {
-        let up = |entry: &Entry| entry.up || entry.resumed && known.up_since(process).is_some();
+        let up = |entry: &Entry| {
+            entry.up_since.is_some() || entry.resumed && known.up_since(process).is_some()
+        };
         self.lock()
             .values()
             .any(|entry| entry.process == process && up(entry))
@@ -156,7 +166,7 @@ impl Links {
             endpoint: entry.endpoint.clone(),
             age: entry.connected.elapsed(),
             received: entry.received,
-            up: entry.up,
+            up: entry.up_since.is_some(),
             own: entry.process == self.own,
         };
         self.lock().iter().map(status).collect()

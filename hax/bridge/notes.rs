@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use consul_client::CheckStatus;
 use halink::{Fid, FidType, HaState, Note};
 
+use super::links::Links;
 use super::update::{NodeHealth, ServiceHealth, WatchUpdate};
 use crate::cluster::Snapshot;
 
@@ -18,16 +19,16 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// The notes of an update. `own` is the bridge's own process.
-    pub fn of(update: &WatchUpdate, view: &Snapshot, own: Fid) -> Self {
+    /// The notes of an update.
+    pub fn of(update: &WatchUpdate, view: &Snapshot, links: &Links) -> Self {
         let mut notes = Self::default();
         match update {
-            WatchUpdate::Services(services) => notes.add_services(services, view, own),
+            WatchUpdate::Services(services) => notes.add_services(services, view, links),
             WatchUpdate::Checks {
                 services, nodes, ..
             } => {
-                notes.add_services(services, view, own);
-                notes.add_nodes(nodes, view, own);
+                notes.add_services(services, view, links);
+                notes.add_nodes(nodes, view, links.own_process());
             }
             WatchUpdate::Nodes(_) => {}
             WatchUpdate::KeyPrefix { states, .. } => {
@@ -71,7 +72,7 @@ impl Notes {
             .map(|note| note.object)
     }
 
-    fn add_services(&mut self, services: &[ServiceHealth], view: &Snapshot, own: Fid) {
+    fn add_services(&mut self, services: &[ServiceHealth], view: &Snapshot, links: &Links) {
         for ServiceHealth {
             process,
             status,
@@ -80,10 +81,13 @@ impl Notes {
         } in services
         {
             let state = state_of(*status);
-            if *process == own && state != HaState::Online {
+            if *process == links.own_process() && state != HaState::Online {
                 continue;
             }
-            let up_since = view.processes.up_since(*process);
+            // The view follows KV with a delay; of our own processes we know at once.
+            let up_since = links
+                .up_since(*process)
+                .max(view.processes.up_since(*process));
             if state != HaState::Online && up_since.is_some_and(|up| *index < up) {
                 self.outdated += 1;
                 continue;
@@ -186,7 +190,7 @@ mod tests {
     }
 
     fn of(update: &WatchUpdate) -> Vec<(Fid, HaState)> {
-        let notes = Notes::of(update, &view(), process(0));
+        let notes = Notes::of(update, &view(), &Links::new(process(0)));
         notes
             .as_slice()
             .iter()
@@ -215,7 +219,7 @@ mod tests {
     fn a_status_older_than_the_process_own_word_is_left_out() {
         for status in [CheckStatus::Warning, CheckStatus::Critical] {
             let update = WatchUpdate::Services(vec![health(1, status, 99)]);
-            let notes = Notes::of(&update, &view(), process(0));
+            let notes = Notes::of(&update, &view(), &Links::new(process(0)));
             assert_eq!(
                 (notes.as_slice(), notes.outdated),
                 (&[][..], 1),

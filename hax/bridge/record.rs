@@ -37,11 +37,12 @@ impl Record {
         }
     }
 
-    /// Makes one attempt to write a status, both keys in one transaction.
+    /// Makes one attempt to write a status, both keys in one transaction. Returns the
+    /// `ModifyIndex` it got.
     ///
     /// # Errors
     /// Those of Consul; after one that may have taken effect, the attempt is to be repeated.
-    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<(), Error> {
+    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<Index, Error> {
         let mut index = match self.known(process) {
             Some(index) => index,
             None => self.read(process).await?,
@@ -55,8 +56,10 @@ impl Record {
                 .await
             {
                 Ok(pairs) => {
-                    self.remember(process, pairs.first().map(|pair| pair.modify_index));
-                    return Ok(());
+                    let written = pairs.first().map(|pair| pair.modify_index);
+                    self.remember(process, written);
+                    // Consul answers every write with its pair.
+                    return Ok(written.unwrap_or_default());
                 }
                 Err(Error::Aborted(reason)) => reason,
                 Err(error) => return Err(error),

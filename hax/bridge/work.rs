@@ -59,6 +59,12 @@ pub struct Work {
 }
 
 impl Handler for Work {
+    type Message = Received;
+
+    fn name(received: &Received) -> String {
+        format!("{} of {}", received.message.kind(), received.fid)
+    }
+
     async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
         let process = request.process;
         self.retire_older(&request).await;
@@ -152,10 +158,11 @@ impl Work {
             state: status.event,
             kind: status.kind,
         };
-        if !self.write(process, stored).await {
+        let Some(index) = self.write(process, stored).await else {
             return;
-        }
-        self.links.set_up(received.link, process, stored.is_up());
+        };
+        let up_since = stored.is_up().then_some(index);
+        self.links.set_up(received.link, process, up_since);
         let link = received.link;
         received.delivered().await;
         info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
@@ -166,23 +173,24 @@ impl Work {
         }
     }
 
-    /// Writes a status until Consul has it. `false`: it never will.
-    async fn write(&self, process: Fid, status: StoredStatus) -> bool {
+    /// Writes a status until Consul has it. Returns the Raft index of the change; `None`: Consul
+    /// never will have it.
+    async fn write(&self, process: Fid, status: StoredStatus) -> Option<u64> {
         let what = format!("writing {}", key(process));
         let written = self
             .retry(&what, || self.record.write(process, status))
             .await;
         match written {
-            Ok(()) => {
+            Ok(index) => {
                 self.counters.process_events.increment();
-                true
+                Some(index.0)
             }
             Err(error) => {
                 error!(%process, status = ?status, %error,
                     "the status cannot be written; the process sends it again when the bridge \
                      is restarted");
                 self.counters.final_errors.increment();
-                false
+                None
             }
         }
     }
@@ -242,7 +250,7 @@ impl Work {
             state: ProcessEvent::Stopped,
             kind,
         };
-        if self.write(process, status).await {
+        if self.write(process, status).await.is_some() {
             received.delivered().await;
         }
         self.outbox.retire(process, "it sent a fatal message").await;

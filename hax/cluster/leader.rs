@@ -76,6 +76,8 @@ impl Leader {
 /// A service of this node, as the catalog has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Registered {
+    /// Consul has not said yet.
+    Unknown,
     Not,
     NotPassing,
     /// With the IDs of its checks.
@@ -104,8 +106,8 @@ impl LeaderTask {
             lock_delay,
             status: status.clone(),
             session: None,
-            confd: Registered::Not,
-            bridge: Registered::Not,
+            confd: Registered::Unknown,
+            bridge: Registered::Unknown,
             holder: None,
         }
     }
@@ -119,14 +121,20 @@ impl LeaderTask {
         self.stand(Standing::Ineligible);
         loop {
             let again = self.standing() == Standing::Candidate;
+            // Errors are logged by the view, which asks the same agent. They are taken here all the
+            // same: a branch whose pattern does not match is not polled again.
             tokio::select! {
                 () = cancel.cancelled() => break,
-                Some(Ok(confds)) = confds.next() => self.confd = self.own(&confds),
-                Some(Ok(bridges)) = bridges.next() => self.bridge = self.own(&bridges),
-                Some(Ok(pair)) = key.next() => self.key_changed(pair),
+                confds = confds.next() => if let Some(Ok(confds)) = confds {
+                    self.confd = self.own(&confds);
+                },
+                bridges = bridges.next() => if let Some(Ok(bridges)) = bridges {
+                    self.bridge = self.own(&bridges);
+                },
+                pair = key.next() => if let Some(Ok(pair)) = pair {
+                    self.key_changed(pair);
+                },
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
-                // Errors are logged by the view, which asks the same agent.
-                else => tokio::time::sleep(TRY_AGAIN).await,
             }
             if let Err(error) = self.step().await {
                 warn!(%error, "the election does not go on");
@@ -164,7 +172,7 @@ impl LeaderTask {
         };
         let bridge = match &self.bridge {
             Registered::Not => &[][..],
-            Registered::NotPassing => return None,
+            Registered::Unknown | Registered::NotPassing => return None,
             Registered::Passing(checks) => checks,
         };
         let ids = confd.iter().chain(bridge);

@@ -2,6 +2,8 @@
 //! (`rfc/7-ordering.md`).
 
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +31,12 @@ pub enum Answer {
 
 /// What is done with a request whose turn has come.
 pub trait Handler: Send + Sync + 'static {
+    /// The messages it handles.
+    type Message: Send + 'static;
+
+    /// What the message is, for people.
+    fn name(message: &Self::Message) -> String;
+
     /// Makes one attempt, bounded by `deadline`, and sends the reply or EAGAIN.
     fn entrypoint(
         &self,
@@ -40,7 +48,7 @@ pub trait Handler: Send + Sync + 'static {
     fn again(&self, request: EntrypointRequest) -> impl Future<Output = ()> + Send;
 
     /// Handles a message, with retries. Dropping the future leaves the message undelivered.
-    fn message(&self, message: Received) -> impl Future<Output = ()> + Send;
+    fn message(&self, message: Self::Message) -> impl Future<Output = ()> + Send;
 }
 
 /// What the dispatcher is doing, for people.
@@ -53,16 +61,26 @@ pub struct Progress {
 }
 
 /// The router's end of the dispatcher.
-#[derive(Debug, Clone)]
-pub struct Dispatcher {
-    requests: mpsc::Sender<Item>,
+#[derive(Debug)]
+pub struct Dispatcher<M = Received> {
+    requests: mpsc::Sender<Item<M>>,
     progress: watch::Receiver<Progress>,
 }
 
-impl Dispatcher {
+/// Not derived: messages need not be cloned for it.
+impl<M> Clone for Dispatcher<M> {
+    fn clone(&self) -> Self {
+        Self {
+            requests: self.requests.clone(),
+            progress: self.progress.clone(),
+        }
+    }
+}
+
+impl<M: Send + 'static> Dispatcher<M> {
     /// Starts the dispatcher's task. It ends when `cancel` is cancelled or every clone of the
     /// `Dispatcher` is dropped; the request in hand is then given up, unacknowledged.
-    pub fn spawn<H: Handler>(
+    pub fn spawn<H: Handler<Message = M>>(
         handler: Arc<H>,
         entrypoint_timeout: std::time::Duration,
         cancel: CancellationToken,
@@ -80,7 +98,7 @@ impl Dispatcher {
     }
 
     /// Hands a request over. Its arrival is now.
-    pub async fn push(&self, request: Request) {
+    pub async fn push(&self, request: Request<M>) {
         // An error means that the dispatcher has ended, and then Motr keeps the request.
         let _ = self
             .requests
@@ -120,8 +138,8 @@ impl InHand {
 
 async fn run<H: Handler>(
     handler: Arc<H>,
-    mut queue: Queue,
-    mut requests: mpsc::Receiver<Item>,
+    mut queue: Queue<H::Message>,
+    mut requests: mpsc::Receiver<Item<H::Message>>,
     publish: watch::Sender<Progress>,
     cancel: CancellationToken,
 ) {
@@ -131,7 +149,7 @@ async fn run<H: Handler>(
         if matches!(in_hand, InHand::Nothing)
             && let Some(item) = queue.next(now)
         {
-            let name = describe(&item.request);
+            let name = describe::<H>(&item.request);
             publish.send_modify(|progress| progress.in_hand = Some((name, now)));
             in_hand = take(&handler, &queue, item, now);
         }
@@ -168,7 +186,12 @@ async fn run<H: Handler>(
     }
 }
 
-fn take<H: Handler>(handler: &Arc<H>, queue: &Queue, item: Item, now: Instant) -> InHand {
+fn take<H: Handler>(
+    handler: &Arc<H>,
+    queue: &Queue<H::Message>,
+    item: Item<H::Message>,
+    now: Instant,
+) -> InHand {
     let deadline = queue.deadline(&item).unwrap_or(now);
     let handler = Arc::clone(handler);
     match item.request {
@@ -183,10 +206,10 @@ fn take<H: Handler>(handler: &Arc<H>, queue: &Queue, item: Item, now: Instant) -
     }
 }
 
-fn describe(request: &Request) -> String {
+fn describe<H: Handler>(request: &Request<H::Message>) -> String {
     match request {
         Request::Entrypoint(request) => format!("entrypoint request of {}", request.process),
-        Request::Message(message) => format!("{} of {}", message.message.kind(), message.fid),
+        Request::Message(message) => H::name(message),
     }
 }
 

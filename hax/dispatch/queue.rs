@@ -13,31 +13,31 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// What waits for its turn.
 #[derive(Debug)]
-pub enum Request {
+pub enum Request<M = Received> {
     /// A process asks for the entrypoint.
     Entrypoint(EntrypointRequest),
     /// A message whose handling needs Consul.
-    Message(Received),
+    Message(M),
 }
 
 /// A request with the moment it arrived.
 #[derive(Debug)]
-pub struct Item {
+pub struct Item<M = Received> {
     /// The request.
-    pub request: Request,
+    pub request: Request<M>,
     /// When its callback ran.
     pub arrived: Instant,
 }
 
 /// Requests in the order of arrival.
 #[derive(Debug)]
-pub struct Queue {
-    items: VecDeque<Item>,
+pub struct Queue<M = Received> {
+    items: VecDeque<Item<M>>,
     told_again: HashMap<Fid, Instant>,
     timeout: Duration,
 }
 
-impl Queue {
+impl<M> Queue<M> {
     /// An empty queue; `timeout` is the bound of an entrypoint request (7/ORDER, O5).
     pub fn new(timeout: Duration) -> Self {
         Self {
@@ -58,13 +58,13 @@ impl Queue {
     }
 
     /// Adds a request at the end.
-    pub fn push(&mut self, request: Request, arrived: Instant) {
+    pub fn push(&mut self, request: Request<M>, arrived: Instant) {
         self.items.push_back(Item { request, arrived });
     }
 
     /// Takes the request whose turn it is. While the first entrypoint request is paused, all
     /// entrypoint requests wait and the others pass.
-    pub fn next(&mut self, now: Instant) -> Option<Item> {
+    pub fn next(&mut self, now: Instant) -> Option<Item<M>> {
         let mut paused = false;
         let position = self.items.iter().position(|item| match &item.request {
             Request::Message(_) => true,
@@ -81,7 +81,7 @@ impl Queue {
 
     /// Takes the first entrypoint request if it has waited up to its bound: it is to be
     /// answered EAGAIN. Call it only while no entrypoint request is in hand (7/ORDER, O2).
-    pub fn expired(&mut self, now: Instant) -> Option<Item> {
+    pub fn expired(&mut self, now: Instant) -> Option<Item<M>> {
         let position = self.first_entrypoint()?;
         if self.deadline(&self.items[position])? > now {
             return None;
@@ -102,15 +102,15 @@ impl Queue {
     }
 
     /// Until when an entrypoint request may wait; `None` for other requests.
-    pub fn deadline(&self, item: &Item) -> Option<Instant> {
+    pub fn deadline(&self, item: &Item<M>) -> Option<Instant> {
         let Request::Entrypoint(request) = &item.request else {
             return None;
         };
-        let bound = item.arrived + self.timeout;
-        Some(
-            self.paused_until(request.process)
-                .map_or(bound, |until| until.max(bound)),
-        )
+        let paused_until = self.paused_until(request.process);
+        // An attempt after the pause has the whole bound: with less, a bound that is shorter than
+        // the pause would leave it no time at all.
+        let begin = paused_until.map_or(item.arrived, |until| until.max(item.arrived));
+        Some(begin + self.timeout)
     }
 
     /// Notes that a process was told EAGAIN.
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn turns_come_in_the_order_of_arrival() {
         let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         for n in 0..3 {
             queue.push(entrypoint(n, n), now);
         }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn only_the_first_entrypoint_request_expires_and_only_at_its_bound() {
         let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         queue.push(entrypoint(1, 1), now);
         queue.push(entrypoint(2, 2), now + TIMEOUT / 2);
         assert_eq!(queue.wake_at(now), Some(now + TIMEOUT));
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_process_told_again_is_paused_and_holds_the_entrypoint_requests_behind_it() {
         let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         queue.told_again(process(1), now);
         queue.push(entrypoint(1, 1), now);
         queue.push(entrypoint(2, 2), now);
@@ -200,23 +200,31 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_longer_than_the_bound_moves_the_bound() {
+    fn the_bound_runs_from_the_end_of_a_pause() {
+        for timeout in [PAUSE / 4, PAUSE * 2] {
+            let now = Instant::now();
+            let mut queue = Queue::<Received>::new(timeout);
+            queue.told_again(process(1), now);
+            queue.push(entrypoint(1, 1), now);
+            let bound = now + PAUSE + timeout;
+            assert_eq!(number(queue.expired(bound - timeout / 2)), None);
+            assert_eq!(number(queue.expired(bound)), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_pause_that_ended_before_the_arrival_does_not_move_the_bound() {
         let now = Instant::now();
-        let mut queue = Queue::new(PAUSE / 4);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         queue.told_again(process(1), now);
-        queue.push(entrypoint(1, 1), now);
-        assert_eq!(
-            number(queue.expired(now + PAUSE / 2)),
-            None,
-            "at most one EAGAIN a second"
-        );
-        assert_eq!(number(queue.expired(now + PAUSE)), Some(1));
+        queue.push(entrypoint(1, 1), now + PAUSE * 2);
+        assert_eq!(number(queue.expired(now + PAUSE * 2 + TIMEOUT)), Some(1));
     }
 
     #[test]
     fn pauses_are_forgotten() {
         let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
+        let mut queue = Queue::<Received>::new(TIMEOUT);
         for n in 0..100 {
             queue.told_again(process(n), now);
         }

@@ -183,7 +183,11 @@ struct hax_entrypoint_request {
 
 /** What became of a link: the link callbacks of m0_halon_interface_start(). */
 enum hax_link_event_kind {
-	/** A new link, made by the reply to `req_id`. */
+	/**
+	 * A new link, made by the reply to `req_id`.  One for which there is no
+	 * memory, or room beside 65,536 others, is logged instead, and nothing
+	 * of it is reported or acknowledged.
+	 */
 	HAX_LINK_CONNECTED     = 0,
 	/** `req_id` came from a process whose link is alive already. */
 	HAX_LINK_REUSED        = 1,
@@ -219,7 +223,15 @@ struct hax_callbacks {
 	void *ctx;
 	/** Answer with hax_bridge_entrypoint_reply(), exactly once. */
 	void (*entrypoint_request)(void *ctx, const struct hax_entrypoint_request *req);
-	/** Answer with hax_bridge_delivered(), once the message's effect is durable. */
+	/**
+	 * Answer with hax_bridge_delivered(), once the message's effect is
+	 * durable.  Messages of a link come in the order of sending.  One for
+	 * which there is no memory, or for which 65,536 earlier ones of its link
+	 * are not delivered, is withheld, and so is every later one of that
+	 * link, to keep the order: it is neither reported nor acknowledged, so
+	 * that the process keeps it for the next run of the bridge.  A line of
+	 * log says so, once for a link.
+	 */
 	void (*msg_received)(void *ctx, uint64_t link, uint64_t tag, const struct hax_msg *msg);
 	/**
 	 * Exactly one of the two for each message sent.  It may come before the
@@ -258,7 +270,7 @@ int hax_bridge_init(struct hax_bridge **out, const char *node_uuid,
  * it from the callback, or from a thread adopted before.
  *
  * @return 0 or a negative errno; after an error the interface can be started
- *         again or finalised
+ *         again or finalised.  -EALREADY: it is started, and stays so
  */
 int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		     const struct hax_fid *process,
@@ -266,7 +278,8 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		     const struct hax_fid *rm_service);
 
 /**
- * Stops.  Our own STOPPING and STOPPED events are reported, every message sent
+ * Stops.  Entrypoint requests not answered yet are answered with -EAGAIN, which
+ * may still connect links.  Our own STOPPING and STOPPED events are reported, every message sent
  * and not yet delivered is reported as not delivered, every link as
  * disconnected; no callback runs after it returns.
  */

@@ -101,7 +101,7 @@ struct hax_map_node *hax_map_any(struct hax_map *map)
 struct hax_map_node *hax_map_next(const struct hax_map *map,
 				  const struct hax_map_node *node)
 {
-	size_t b = 0;
+	size_t b = map->first;
 
 	if (node != NULL) {
 		if (node->next != NULL)

@@ -37,7 +37,7 @@ void hax_map_remove(struct hax_map *map, struct hax_map_node *node);
 struct hax_map_node *hax_map_any(struct hax_map *map);
 /**
  * The node after `node` in no particular order, from NULL to NULL.  The map does
- * not change meanwhile.
+ * not change meanwhile.  From NULL it begins where hax_map_any() found a node.
  */
 struct hax_map_node *hax_map_next(const struct hax_map *map,
 				  const struct hax_map_node *node);

@@ -36,6 +36,7 @@ struct test {
 };
 
 /* Each file of tests ends its table with {NULL}. */
+extern const struct test tests_registry[];
 extern const struct test tests_start[];
 extern const struct test tests_link[];
 extern const struct test tests_message[];

@@ -62,15 +62,14 @@ void frame_end(struct bytes *b)
 	b->len = len;
 }
 
-void peer_connect(struct peer *p, const char *endpoint, uint64_t key)
+static socklen_t address(const char *endpoint, struct sockaddr_storage *addr)
 {
-	struct sockaddr_storage addr = { 0 };
-	struct sockaddr_un     *un = (struct sockaddr_un *)&addr;
-	struct sockaddr_in     *in4 = (struct sockaddr_in *)&addr;
-	struct sockaddr_in6    *in6 = (struct sockaddr_in6 *)&addr;
-	socklen_t               len = sizeof *un;
+	struct sockaddr_un  *un = (struct sockaddr_un *)addr;
+	struct sockaddr_in  *in4 = (struct sockaddr_in *)addr;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)addr;
+	socklen_t            len = sizeof *un;
 
-	*p = (struct peer){ .process = { 0x7200000000000001, key } };
+	memset(addr, 0, sizeof *addr);
 	if (strncmp(endpoint, "unix:", 5) == 0) {
 		un->sun_family = AF_UNIX;
 		strcpy(un->sun_path, endpoint + 5);
@@ -91,9 +90,31 @@ void peer_connect(struct peer *p, const char *endpoint, uint64_t key)
 			len = sizeof *in4;
 		}
 	}
+	return len;
+}
+
+void peer_socket(struct peer *p, const char *endpoint, uint64_t key)
+{
+	struct sockaddr_storage addr;
+
+	(void)address(endpoint, &addr);
+	*p = (struct peer){ .process = { 0x7200000000000001, key } };
 	p->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(p->fd >= 0);
+}
+
+void peer_dial(struct peer *p, const char *endpoint)
+{
+	struct sockaddr_storage addr;
+	socklen_t               len = address(endpoint, &addr);
+
 	CHECK_EQ(connect(p->fd, (struct sockaddr *)&addr, len), 0);
+}
+
+void peer_connect(struct peer *p, const char *endpoint, uint64_t key)
+{
+	peer_socket(p, endpoint, key);
+	peer_dial(p, endpoint);
 }
 
 void peer_close(struct peer *p)
@@ -107,11 +128,17 @@ void peer_send(struct peer *p, const struct bytes *b)
 	size_t at = 0;
 
 	while (at < b->len) {
-		ssize_t n = send(p->fd, b->data + at, b->len - at,
-				 MSG_NOSIGNAL);
+		struct pollfd pfd = { .fd = p->fd, .events = POLLOUT };
+		ssize_t       n = send(p->fd, b->data + at, b->len - at,
+				       MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN) {
+			/* Two sides that wait for each other fail here. */
+			CHECK_EQ(poll(&pfd, 1, WAIT_MS), 1);
+			continue;
+		}
 		/* The bridge may have hung up on what we sent before. */
 		if (n < 0)
 			return;

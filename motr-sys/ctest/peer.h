@@ -59,6 +59,9 @@ struct reply {
 	uint16_t nr;
 };
 
+/* The two halves of peer_connect(). */
+void peer_socket(struct peer *p, const char *endpoint, uint64_t key);
+void peer_dial(struct peer *p, const char *endpoint);
 void peer_connect(struct peer *p, const char *endpoint, uint64_t key);
 /* A connection, a first request and its reply. */
 void peer_up(struct peer *p, const char *endpoint, uint64_t key);

@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -40,35 +39,37 @@ static void limit_sent(void)
 	user_down(&u);
 }
 
-/* Writes events until the socket takes no more for a while. */
+/* Writes events until the socket takes no more. */
 static unsigned send_until_full(struct peer *p)
 {
+	enum { FAR_TOO_MANY = 100000 };
 	static struct bytes b;
-	size_t              at = 0;
 	unsigned            nr = 0;
 
-	b.len = 0;
 	for (;;) {
-		struct pollfd pfd = { .fd = p->fd, .events = POLLOUT };
-		ssize_t       n;
+		ssize_t n;
 
-		if (at == b.len) {
-			p->tag += 2;
-			msg_event(&b, p->tag, 1);
-			at = 0;
-			nr++;
+		msg_event(&b, p->tag + 2, 1);
+		n = send(p->fd, b.data, b.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0) {
+			CHECK_EQ(errno, EAGAIN);
+			return nr;
 		}
-		n = send(p->fd, b.data + at, b.len - at,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0) {
-			at += (size_t)n;
-			continue;
-		}
-		CHECK_EQ(errno, EAGAIN);
-		if (poll(&pfd, 1, 500) == 0)
-			break;
+		/* A Unix socket takes a frame as small as this whole, or not. */
+		CHECK_EQ(n, b.len);
+		p->tag += 2;
+		CHECK(++nr < FAR_TOO_MANY);
 	}
-	return nr;
+}
+
+/* The loop has gone round: what it found readable before, it has read. */
+static void round_trip(struct user *u, struct peer *p, uint64_t link)
+{
+	uint64_t tag = peer_event(p, 42);
+
+	CHECK_EQ(user_next(u, EV_MSG, link).tag, tag);
+	CHECK_EQ(hax_bridge_delivered(u->bridge, link, tag), 0);
+	peer_expect_delivered(p, tag);
 }
 
 static void limit_received(void)
@@ -78,20 +79,19 @@ static void limit_received(void)
 	struct peer other;
 	uint64_t    link = up(&u, &p);
 	uint64_t    lo;
-	unsigned    nr;
-	int         small = 4096;
 
 	peer_up(&other, u.endpoint, 2);
 	lo = user_link(&u, HAX_LINK_CONNECTED, 0).link;
 	user_set(&u, &u.auto_deliver, false);
-	(void)setsockopt(p.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-	nr = send_until_full(&p);
-	CHECK(nr > 1024);
-	for (uint64_t tag = 2; tag <= 2048; tag += 2)
+	for (uint64_t tag = 2; tag <= 2048; tag += 2) {
+		CHECK_EQ(peer_event(&p, 1), tag);
 		CHECK_EQ(user_next(&u, EV_MSG, link).tag, tag);
+	}
+	/* From here on the bridge must not read: the socket fills. */
+	CHECK(send_until_full(&p) > 2);
 	/* Others go on meanwhile. */
-	peer_event(&other, 42);
-	CHECK_EQ(user_next(&u, EV_MSG, lo).msg.u.event.event, 42);
+	round_trip(&u, &other, lo);
+	round_trip(&u, &other, lo);
 	CHECK_EQ(user_left(&u, EV_MSG, 0), 0);
 	/* Each one that is delivered lets one in. */
 	CHECK_EQ(hax_bridge_delivered(u.bridge, link, 1000), 0);
@@ -100,9 +100,45 @@ static void limit_received(void)
 	CHECK_EQ(hax_bridge_delivered(u.bridge, link, 2), 0);
 	CHECK_EQ(user_next(&u, EV_MSG, link).tag, 2052);
 	peer_expect_delivered(&p, 2);
+	round_trip(&u, &other, lo);
+	round_trip(&u, &other, lo);
 	CHECK_EQ(user_left(&u, EV_MSG, 0), 0);
 	peer_close(&p);
 	peer_close(&other);
+	user_down(&u);
+}
+
+/*
+ * A process that does not read while it writes: as long as its own windows are
+ * not full the bridge reads on, or both would wait for each other.
+ */
+static void limit_writer_does_not_read(void)
+{
+	enum { OUT = 64, IN = 1000 };
+	static struct frame    f;
+	static struct hax_note notes[1024];
+	struct hax_nvec        nvec = { .nr = 1024, .notes = notes };
+	struct user            u;
+	struct peer            p;
+	uint64_t               link = up(&u, &p);
+	uint64_t               tag;
+	unsigned               msgs = 0;
+	unsigned               acks = 0;
+
+	for (int i = 0; i < OUT; i++)
+		CHECK_EQ(hax_bridge_send_nvec(u.bridge, link, &nvec, &tag), 0);
+	for (int i = 0; i < IN; i++)
+		peer_event(&p, 1);
+	for (int i = 0; i < IN; i++)
+		CHECK_EQ(user_next(&u, EV_MSG, link).tag, 2 * i + 2);
+	while (msgs < OUT || acks < IN) {
+		CHECK(peer_frame(&p, &f));
+		if (f.type == MSG)
+			CHECK_EQ(f.tag, 2 * msgs++ + 1);
+		else
+			CHECK_EQ(f.tag, 2 * ++acks);
+	}
+	peer_close(&p);
 	user_down(&u);
 }
 
@@ -168,6 +204,30 @@ static void limit_notes(void)
 	user_down(&u);
 }
 
+/* More than any socket buffer holds: partial writes, in order. */
+static void limit_slow_reader(void)
+{
+	enum { NR = 300 };
+	static struct hax_note notes[1024];
+	struct user            u;
+	struct peer            p;
+	uint64_t               link = up(&u, &p);
+	struct hax_nvec        nvec = { .nr = 1024, .notes = notes };
+	uint64_t               tags[NR];
+
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(hax_bridge_send_nvec(u.bridge, link, &nvec, &tags[i]),
+			 0);
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(peer_expect_msg(&p, HAX_MSG_NVEC), tags[i]);
+	for (int i = 0; i < NR; i++)
+		peer_delivered(&p, tags[i]);
+	for (int i = 0; i < NR; i++)
+		CHECK_EQ(user_next(&u, EV_DELIVERED, link).tag, tags[i]);
+	peer_close(&p);
+	user_down(&u);
+}
+
 static void limit_confds(void)
 {
 	static struct hax_fid fids[65];
@@ -223,27 +283,21 @@ static void limit_descriptors(void)
 {
 	struct user   u;
 	struct peer   good;
-	struct peer   p[40];
+	struct peer   p[20];
 	struct rlimit old;
 	struct rlimit few;
 	uint64_t      link = up(&u, &good);
-	int           keep[20];
-	int           nr = 0;
+	int           nr = sizeof p / sizeof p[0];
 
 	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
 	few = old;
 	/* Our ends of the connections exist before descriptors are few. */
-	for (int i = 0; i < 20; i++) {
-		keep[i] = dup(good.fd);
-		CHECK(keep[i] >= 0);
-	}
+	for (int i = 0; i < nr; i++)
+		peer_socket(&p[i], u.endpoint, 2);
 	few.rlim_cur = descriptors_used() + 4;
 	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-	for (int i = 0; i < 20; i++) {
-		/* One descriptor is given back for our own end only. */
-		close(keep[i]);
-		peer_connect(&p[nr++], u.endpoint, 2);
-	}
+	for (int i = 0; i < nr; i++)
+		peer_dial(&p[i], u.endpoint);
 	user_log(&u, "cannot accept a connection");
 	peer_event(&good, 42);
 	CHECK_EQ(user_next(&u, EV_MSG, link).msg.u.event.event, 42);
@@ -275,8 +329,13 @@ static void limit_connections(void)
 		return;
 	}
 	link = up(&u, &good);
-	for (int i = 1; i < 4096; i++)
+	/* A connection that has asked may stay, however long this takes. */
+	user_set(&u, &u.auto_reply, false);
+	for (int i = 1; i < 4096; i++) {
 		peer_connect(&p[i], u.endpoint, 2);
+		peer_request(&p[i], 1, true);
+	}
+	user_wait_count(&u, EV_REQUEST, 2 + 4095);
 	peer_connect(&extra, u.endpoint, 3);
 	peer_expect_end(&extra);
 	user_log(&u, "connection refused");
@@ -292,8 +351,10 @@ static void limit_connections(void)
 const struct test tests_limit[] = {
 	{ "limit_sent", limit_sent },
 	{ "limit_received", limit_received },
+	{ "limit_writer_does_not_read", limit_writer_does_not_read },
 	{ "limit_requests", limit_requests },
 	{ "limit_notes", limit_notes },
+	{ "limit_slow_reader", limit_slow_reader },
 	{ "limit_confds", limit_confds },
 	{ "limit_descriptors", limit_descriptors },
 	{ "limit_connections", limit_connections },

@@ -294,6 +294,53 @@ static void message_delivered_order(void)
 	user_down(&u);
 }
 
+static void *reply_one(void *arg)
+{
+	struct user       *u = arg;
+	struct hax_thread *thread;
+	struct event       ev = user_next(u, EV_REQUEST, 0);
+
+	CHECK_EQ(hax_bridge_thread_adopt(u->bridge, &thread), 0);
+	CHECK_EQ(user_reply(u, &ev.req_id, 0), 0);
+	hax_bridge_thread_shun(thread);
+	return NULL;
+}
+
+/* Delivered while a callback of the link runs: reported when it is over. */
+static void message_delivered_during_a_reply(void)
+{
+	struct user u;
+	struct peer p;
+	struct peer other;
+	pthread_t   thread;
+	uint64_t    link = up(&u, &p);
+	uint64_t    tag;
+
+	peer_up(&other, u.endpoint, 2);
+	user_next(&u, EV_REQUEST, 0);
+	user_set(&u, &u.auto_reply, false);
+	user_set(&u, &u.hold_reused, true);
+	CHECK_EQ(pthread_create(&thread, NULL, reply_one, &u), 0);
+	tag = user_send(&u, link, OWN_PROCESS, 1, 1);
+	CHECK_EQ(peer_expect_msg(&p, HAX_MSG_NVEC), tag);
+	peer_request(&p, 5, false);
+	user_wait_flag(&u, &u.is_held);
+	peer_delivered(&p, tag);
+	/* Two round trips, so that the loop has seen it and gone round. */
+	for (int i = 0; i < 2; i++)
+		peer_expect_delivered(&p, peer_event(&p, 1));
+	for (int i = 0; i < 2; i++)
+		peer_expect_delivered(&other, peer_event(&other, 1));
+	CHECK_EQ(user_left(&u, EV_DELIVERED, link), 0);
+	user_set(&u, &u.hold_reused, false);
+	CHECK_EQ(user_next(&u, EV_DELIVERED, link).tag, tag);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(peer_reply(&p).seq, 5);
+	peer_close(&p);
+	peer_close(&other);
+	user_down(&u);
+}
+
 static void message_again_to_process(void)
 {
 	struct user u;
@@ -366,6 +413,8 @@ const struct test tests_message[] = {
 	{ "message_sent_bytes", message_sent_bytes },
 	{ "message_received_order", message_received_order },
 	{ "message_delivered_order", message_delivered_order },
+	{ "message_delivered_during_a_reply",
+	  message_delivered_during_a_reply },
 	{ "message_again_to_process", message_again_to_process },
 	{ "message_again_to_bridge", message_again_to_bridge },
 	{ NULL, NULL },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* init, start, stop, fini, and the self link. */
+#include "embedded.h"
 #include "peer.h"
 #include "user.h"
 
@@ -162,6 +163,8 @@ static void start_errors(void)
 	memset(longest + 6, 'x', 107);
 	CHECK_EQ(try_start(&u, longest), -EINVAL);
 	CHECK_EQ(try_start(&u, "unix:/proc/no/such/directory"), -ENOENT);
+	CHECK_EQ(try_start(&u, "unix:/dev/null/socket"), -ENOTDIR);
+	CHECK(try_start(&u, "unix:/proc/socket") < 0);
 
 	strcpy(addr.sun_path, u.endpoint + 5);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -172,6 +175,8 @@ static void start_errors(void)
 	close(fd);
 	CHECK_EQ(user_start(&u), 0);
 	CHECK_EQ(try_start(&u, u.endpoint), -EALREADY);
+	/* Nothing has changed. */
+	user_send(&u, u.self, OWN_PROCESS, 1, 1);
 	user_stop(&u);
 	CHECK_EQ(access(addr.sun_path, F_OK), -1);
 
@@ -182,6 +187,65 @@ static void start_errors(void)
 	CHECK_EQ(unlink(addr.sun_path), 0);
 	CHECK_EQ(user_start(&u), 0);
 	user_down(&u);
+}
+
+struct racer {
+	emb_t              e;
+	pthread_barrier_t *begin;
+	int                fd;
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+
+	pthread_barrier_wait(r->begin);
+	r->fd = emb_endpoint_listen(&r->e);
+	return NULL;
+}
+
+/* Of bridges that find the socket of a dead one, one takes its place. */
+static void start_race_for_a_path(void)
+{
+	enum { RACERS = 3 };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	pthread_barrier_t  begin;
+	char               endpoint[128];
+
+	snprintf(endpoint, sizeof endpoint, "unix:%s/race", temp_dir());
+	strcpy(addr.sun_path, endpoint + 5);
+	CHECK_EQ(pthread_barrier_init(&begin, NULL, RACERS), 0);
+	for (int round = 0; round < 100; round++) {
+		struct racer r[RACERS];
+		pthread_t    threads[RACERS];
+		struct racer *won = NULL;
+		int          fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		CHECK_EQ(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+		close(fd);
+		for (int i = 0; i < RACERS; i++) {
+			r[i] = (struct racer){ .begin = &begin };
+			r[i].e.epoll_fd = -1;
+			CHECK_EQ(emb_endpoint_parse(endpoint, &r[i].e.endpoint),
+				 0);
+			CHECK_EQ(pthread_create(&threads[i], NULL, race, &r[i]),
+				 0);
+		}
+		for (int i = 0; i < RACERS; i++) {
+			CHECK_EQ(pthread_join(threads[i], NULL), 0);
+			if (r[i].fd < 0) {
+				CHECK_EQ(r[i].fd, -EADDRINUSE);
+				continue;
+			}
+			CHECK(won == NULL);
+			won = &r[i];
+		}
+		CHECK(won != NULL);
+		won->e.listen_fd = won->fd;
+		emb_endpoint_close(&won->e);
+		CHECK_EQ(access(addr.sun_path, F_OK), -1);
+	}
+	pthread_barrier_destroy(&begin);
 }
 
 static unsigned descriptors(void)
@@ -273,6 +337,7 @@ const struct test tests_start[] = {
 	{ "start_reply_from_thread", start_reply_from_thread },
 	{ "start_refused_first", start_refused_first },
 	{ "start_errors", start_errors },
+	{ "start_race_for_a_path", start_race_for_a_path },
 	{ "start_cycles", start_cycles },
 	{ "stop_with_links", stop_with_links },
 	{ NULL, NULL },

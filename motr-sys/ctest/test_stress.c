@@ -189,8 +189,8 @@ static void stress_repliers_and_reconnects(void)
 	for (uint64_t i = 0; i < PEERS; i++)
 		up(&u, &p[i], i + 1);
 	user_set(&u, &u.auto_reply, false);
-	r = (struct replier){ &u, rounds * PEERS * 2 / REPLIERS };
-	CHECK_EQ(rounds * PEERS * 2 % REPLIERS, 0);
+	r = (struct replier){ &u, rounds * PEERS * 4 / REPLIERS };
+	CHECK_EQ(rounds * PEERS * 4 % REPLIERS, 0);
 	for (int i = 0; i < REPLIERS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, reply_many, &r), 0);
 	for (uint64_t round = 0; round < rounds; round++) {
@@ -206,6 +206,13 @@ static void stress_repliers_and_reconnects(void)
 			old = p[i];
 			CHECK_EQ(peer_again(&p[i], u.endpoint).status, REUSED);
 			peer_close(&old);
+			/* Two at once on one link, answered by two threads. */
+			peer_request(&p[i], 3, false);
+			peer_request(&p[i], 4, false);
+		}
+		for (int i = 0; i < PEERS; i++) {
+			CHECK_EQ(peer_reply(&p[i]).seq, 3);
+			CHECK_EQ(peer_reply(&p[i]).seq, 4);
 		}
 	}
 	for (int i = 0; i < REPLIERS; i++)

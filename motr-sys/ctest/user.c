@@ -2,6 +2,7 @@
 #include "user.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -88,8 +89,12 @@ static void on_request(void *ctx, const struct hax_entrypoint_request *req)
 	}
 	pthread_mutex_unlock(&u->lock);
 	add(u, &ev);
-	if (reply)
-		CHECK_EQ(user_reply(u, &req->req_id, rc), 0);
+	if (reply) {
+		rc = user_reply(u, &req->req_id, rc);
+		/* stop() may have answered it between the two. */
+		CHECK(rc == 0 ||
+		      (rc == -ENOENT && get_flag(u, &u->stopping)));
+	}
 }
 
 static void on_msg(void *ctx, uint64_t link, uint64_t tag,
@@ -125,6 +130,21 @@ static void on_not_delivered(void *ctx, uint64_t link, uint64_t tag)
 				  .tag = tag });
 }
 
+/* Callbacks of one link never overlap; links share a place now and then. */
+static void alone(const struct hax_link_event *event)
+{
+	static uint64_t running[4096];
+	uint64_t       *place = &running[event->link % 4096];
+
+	if (event->link == 0)
+		return;
+	CHECK(__atomic_exchange_n(place, event->link, __ATOMIC_SEQ_CST) !=
+	      event->link);
+	for (int i = 0; i < 20; i++)
+		sched_yield();
+	__atomic_store_n(place, 0, __ATOMIC_SEQ_CST);
+}
+
 static void on_link(void *ctx, const struct hax_link_event *event)
 {
 	struct user *u = ctx;
@@ -138,6 +158,17 @@ static void on_link(void *ctx, const struct hax_link_event *event)
 	if (u->self == 0 && event->kind == HAX_LINK_CONNECTED)
 		u->self = event->link;
 	pthread_mutex_unlock(&u->lock);
+	alone(event);
+	pthread_mutex_lock(&u->lock);
+	while (u->hold_reused && event->kind == HAX_LINK_REUSED) {
+		u->is_held = true;
+		pthread_cond_broadcast(&u->changed);
+		pthread_cond_wait(&u->changed, &u->lock);
+	}
+	pthread_mutex_unlock(&u->lock);
+	/* Its answer is what made this event: there is no second one. */
+	if (event->kind <= HAX_LINK_ABSENT)
+		CHECK_EQ(user_reply(u, &event->req_id, 0), -ENOENT);
 	add(u, &ev);
 	if (event->kind == HAX_LINK_DISCONNECTING &&
 	    get_flag(u, &u->auto_disconnect))
@@ -198,8 +229,10 @@ void user_up(struct user *u)
 
 void user_stop(struct user *u)
 {
+	user_set(u, &u->stopping, true);
 	hax_bridge_stop(u->bridge);
 	pthread_mutex_lock(&u->lock);
+	u->stopping = false;
 	u->self = 0;
 	pthread_mutex_unlock(&u->lock);
 }
@@ -294,6 +327,17 @@ void user_wait_count(struct user *u, enum event_kind kind, uint64_t count)
 	pthread_mutex_unlock(&u->lock);
 }
 
+void user_wait_flag(struct user *u, const bool *flag)
+{
+	struct timespec until = deadline();
+
+	pthread_mutex_lock(&u->lock);
+	while (!*flag)
+		CHECK_EQ(pthread_cond_timedwait(&u->changed, &u->lock, &until),
+			 0);
+	pthread_mutex_unlock(&u->lock);
+}
+
 size_t user_left(struct user *u, enum event_kind kind, uint64_t link)
 {
 	size_t nr = 0;
@@ -321,6 +365,7 @@ void user_set(struct user *u, bool *flag, bool value)
 {
 	pthread_mutex_lock(&u->lock);
 	*flag = value;
+	pthread_cond_broadcast(&u->changed);
 	pthread_mutex_unlock(&u->lock);
 }
 

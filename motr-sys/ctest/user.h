@@ -56,6 +56,11 @@ struct user {
 	bool               auto_deliver;
 	bool               self_deliver;
 	bool               auto_disconnect;
+	/* REUSED is not returned from, and one is waiting. */
+	bool               hold_reused;
+	bool               is_held;
+	/* In user_stop(). */
+	bool               stopping;
 	char               endpoint[128];
 };
 
@@ -82,6 +87,7 @@ struct event user_link(struct user *u, enum hax_link_event_kind kind,
 /* Waits for a line of log with these words. */
 void user_log(struct user *u, const char *words);
 void user_wait_count(struct user *u, enum event_kind kind, uint64_t count);
+void user_wait_flag(struct user *u, const bool *flag);
 /* Events not seen yet. */
 size_t user_left(struct user *u, enum event_kind kind, uint64_t link);
 uint64_t user_count(struct user *u, enum event_kind kind);

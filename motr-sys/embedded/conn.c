@@ -172,7 +172,8 @@ void emb_conn_close(emb_t *e, struct emb_conn *c)
 	if (c->state == EMB_CONN_CLOSED)
 		return;
 	c->state = EMB_CONN_CLOSED;
-	/* Closing the only descriptor takes it out of epoll, too. */
+	/* A fork may share the socket: only this surely ends its events. */
+	(void)epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
 	emb_req_orphan(e, c);
@@ -310,7 +311,7 @@ static bool flush(struct emb_conn *c)
 static bool is_held(const struct emb_conn *c)
 {
 	return c->state == EMB_CONN_LAST_WORDS ||
-	       out_waiting(c) >= EMB_OUT_HIGH ||
+	       out_waiting(c) >= EMB_OUT_HELD ||
 	       (c->link != NULL && c->link->received.nr >= EMB_RECEIVED_MAX);
 }
 

@@ -38,8 +38,15 @@ enum {
 	EMB_RECEIVED_MAX    = 1024,
 	/** Fids whose last state on the self link is remembered. */
 	EMB_STATES_MAX      = 65536,
-	/** Bytes waiting for a slow peer from which its frames are not read. */
+	/** Bytes waiting for a slow peer, from which no message is added. */
 	EMB_OUT_HIGH        = 65536,
+	/**
+	 * Bytes waiting for a peer, from which its frames are not read.  Above
+	 * EMB_OUT_HIGH with all acknowledgements and replies that a peer can
+	 * have coming inside its own limits: such a peer may write without
+	 * reading and is still heard, or both would wait for each other.
+	 */
+	EMB_OUT_HELD        = 524288,
 	EMB_FIRST_FRAME_MS  = 10000,
 	EMB_ACCEPT_PAUSE_MS = 100,
 	/** What stop() waits at most for our events, and for disconnects. */

@@ -8,10 +8,18 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 512 };
+enum {
+	LISTEN_BACKLOG = 512,
+	/** A second for another bridge to bind: it needs far less. */
+	LOCK_TRIES     = 100,
+	LOCK_PAUSE_NS  = 10000000,
+};
 
 static int parse_unix(const char *path, struct emb_endpoint *out)
 {
@@ -115,11 +123,46 @@ static int unix_clear(const struct emb_endpoint *ep)
 	return rc;
 }
 
-int emb_endpoint_listen(emb_t *e)
+/*
+ * Locks the directory of a socket, so that a bridge takes neither a path that
+ * another is about to listen on for a dead one's, nor removes what the other has
+ * just put there.
+ *
+ * @return a descriptor, to be closed; or a negative errno
+ */
+static int unix_lock(const struct emb_endpoint *ep)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&ep->addr;
+	const struct timespec     pause = { .tv_nsec = LOCK_PAUSE_NS };
+	char                      dir[sizeof un->sun_path];
+	char                     *slash;
+	int                       fd;
+
+	strcpy(dir, un->sun_path);
+	slash = strrchr(dir, '/');
+	slash[slash == dir ? 1 : 0] = '\0';
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+		if (i == LOCK_TRIES || (errno != EWOULDBLOCK && errno != EINTR)) {
+			int rc = -errno;
+
+			close(fd);
+			return rc;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
+static int open_listener(emb_t *e)
 {
 	const struct emb_endpoint *ep = &e->endpoint;
+	const struct sockaddr_un  *un = (const struct sockaddr_un *)&ep->addr;
 	const int                  one = 1;
 	struct stat                st;
+	bool                       bound = false;
 	int                        fd;
 	int                        rc = 0;
 
@@ -138,20 +181,42 @@ int emb_endpoint_listen(emb_t *e)
 	if (rc == 0 && ep->addr.ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0)
 		rc = -errno;
-	if (rc == 0 &&
-	    (bind(fd, (const struct sockaddr *)&ep->addr, ep->len) != 0 ||
-	     listen(fd, LISTEN_BACKLOG) != 0))
-		rc = -errno;
-	if (rc == 0 && ep->is_unix &&
-	    stat(((const struct sockaddr_un *)&ep->addr)->sun_path, &st) == 0) {
-		e->unix_dev = st.st_dev;
-		e->unix_ino = st.st_ino;
+	if (rc == 0) {
+		bound = bind(fd, (const struct sockaddr *)&ep->addr,
+			     ep->len) == 0;
+		if (!bound || listen(fd, LISTEN_BACKLOG) != 0)
+			rc = -errno;
 	}
-	if (rc != 0) {
-		close(fd);
-		return rc;
+	if (rc == 0 && ep->is_unix) {
+		if (lstat(un->sun_path, &st) == 0) {
+			e->unix_dev = st.st_dev;
+			e->unix_ino = st.st_ino;
+		} else {
+			rc = -errno;
+		}
 	}
-	return fd;
+	if (rc == 0)
+		return fd;
+	if (bound && ep->is_unix)
+		unlink(un->sun_path);
+	close(fd);
+	return rc;
+}
+
+int emb_endpoint_listen(emb_t *e)
+{
+	int lock_fd = -1;
+	int rc;
+
+	if (e->endpoint.is_unix) {
+		lock_fd = unix_lock(&e->endpoint);
+		if (lock_fd < 0)
+			return lock_fd;
+	}
+	rc = open_listener(e);
+	if (lock_fd >= 0)
+		close(lock_fd);
+	return rc;
 }
 
 void emb_endpoint_close(emb_t *e)
@@ -162,10 +227,15 @@ void emb_endpoint_close(emb_t *e)
 
 	if (e->listen_fd < 0)
 		return;
-	close(e->listen_fd);
-	e->listen_fd = -1;
-	/* Another bridge may have put its own socket there by now. */
+	/*
+	 * Somebody may have removed ours, and another bridge put its own there.
+	 * As long as our socket is open no other has its numbers, and no other
+	 * bridge takes its path.
+	 */
 	if (e->endpoint.is_unix && lstat(un->sun_path, &st) == 0 &&
 	    st.st_dev == e->unix_dev && st.st_ino == e->unix_ino)
 		unlink(un->sun_path);
+	(void)epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, e->listen_fd, NULL);
+	close(e->listen_fd);
+	e->listen_fd = -1;
 }

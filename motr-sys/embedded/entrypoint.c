@@ -12,6 +12,11 @@ enum {
 		    (WIRE_CONFD_MAX + 1) * (16 + 2 + WIRE_STR_MAX),
 };
 
+_Static_assert(EMB_OUT_HELD > EMB_OUT_HIGH + WIRE_FRAME_MAX +
+	       EMB_RECEIVED_MAX * WIRE_DELIVERED_LEN +
+	       EMB_CONN_REQS_MAX * REPLY_MAX,
+	       "what a peer inside its limits has coming fits");
+
 static uint64_t req_key(const struct m0_uint128 *id)
 {
 	return id->u_lo;
@@ -133,8 +138,8 @@ static void replying_end(emb_t *e, struct m0_ha_link *hl)
 	if (hl != NULL) {
 		hl->replying--;
 		hl->repliers--;
-		if (hl->state != EMB_LINK_ACTIVE)
-			emb_link_touch(e, hl);
+		/* What came up meanwhile was left for us: see emb_link_step. */
+		emb_link_touch(e, hl);
 	}
 	pthread_cond_broadcast(&e->changed);
 }

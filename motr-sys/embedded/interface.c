@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -126,6 +127,20 @@ static uint64_t instance_number(void)
 		(uint64_t)now.tv_nsec) | 1;
 }
 
+/* Signals are for the threads of the program: their handlers run there. */
+static int loop_start(emb_t *e)
+{
+	sigset_t all;
+	sigset_t old;
+	int      rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = -pthread_create(&e->loop, NULL, emb_loop, e);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
 int m0_halon_interface_start(
 	struct m0_halon_interface *hi, const char *local_rpc_endpoint,
 	const struct m0_fid *process_fid, const struct m0_fid *ha_service_fid,
@@ -189,7 +204,7 @@ int m0_halon_interface_start(
 	rc = open_all(e);
 	if (rc == 0) {
 		e->phase = EMB_WORKING;
-		rc = -pthread_create(&e->loop, NULL, emb_loop, e);
+		rc = loop_start(e);
 	}
 	if (rc != 0)
 		close_all(e);

@@ -213,6 +213,8 @@ void m0_halon_interface_send(struct m0_halon_interface *hi,
 	pthread_mutex_lock(&e->lock);
 	*tag = hl->tag_next;
 	if (hl->state == EMB_LINK_DEAD) {
+		/* No tag: its end has been reported, nothing else can be. */
+		*tag = 0;
 		free(out);
 	} else if (out == NULL) {
 		uint64_t lost = *tag;

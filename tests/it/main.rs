@@ -1,5 +1,5 @@
-//! The `hax` program end to end: a real Consul agent on one side, Motr processes played by
-//! `hax::sim` on the other. Every test has an agent, a bridge and a directory of its own.
+//! The programs end to end: a real Consul agent on one side, Motr processes played by `hax::sim`
+//! on the other. Every test has an agent, a bridge and a directory of its own.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +8,20 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod common;
+mod config;
+mod ctl;
+mod entrypoint;
 mod events;
+mod fatal;
+mod faults;
+mod frames;
 mod harness;
+mod http;
+mod leader;
+mod lifecycle;
+mod links;
 mod messages;
 mod nvec;
 mod smoke;
+mod watches;

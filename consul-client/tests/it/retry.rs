@@ -4,7 +4,7 @@ use consul_client::{Error, RetryPolicy};
 use tokio::time::Instant;
 
 use crate::fake::{Fake, failure, ok};
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, soon};
 
 const QUICK: RetryPolicy = RetryPolicy {
     min_delay: Duration::from_millis(1),
@@ -50,9 +50,8 @@ async fn the_deadline_ends_it_with_the_last_error() {
         .collect();
     let fake = Fake::start(script).await;
     let client = fake.client();
-    let result = QUICK
-        .run(Instant::now(), async || client.status().leader().await)
-        .await;
+    let attempts = QUICK.run(Instant::now(), async || client.status().leader().await);
+    let result = soon("the deadline", attempts).await;
     assert!(
         matches!(result, Err(Error::Status { status: 503, .. })),
         "{result:?}"

@@ -274,10 +274,15 @@ impl Bridge {
         .await
     }
 
-    /// Waits until the bridge's own picture of the cluster has this many objects, and these
-    /// processes in KV: broadcasts are made from it, not from Consul.
-    pub(crate) async fn wait_view(&self, met: impl Fn(&Value) -> bool) {
-        self.wait_status("the view to be current", met).await;
+    /// Waits until broadcasts know that the process has this `state`: they are made from the
+    /// bridge's own view, which follows KV.
+    pub(crate) async fn wait_known(&self, key: u64, state: &str) {
+        let state = format!("M0_CONF_HA_PROCESS_{state}");
+        let process = process(key).to_string();
+        self.wait_status(&format!("the view with process {key} {state}"), |status| {
+            status["processes"][&process]["state"] == state
+        })
+        .await;
     }
 
     /// POSTs a body and returns the HTTP status and the JSON of the answer.
@@ -317,18 +322,30 @@ impl Bridge {
 
     /// A process that has its entrypoint and acknowledges every message.
     pub(crate) async fn sim(&self, key: u64) -> SimProcess {
-        let sim = SimProcess::connect(self.sim_config(key));
-        let sim = soon("a process to get its entrypoint", sim).await;
-        sim.unwrap()
+        let (sim, _) = self.spawn_sim(self.sim_config(key));
+        self.linked(&sim).await;
+        sim
     }
 
     /// A process that has its entrypoint, and everything that happens to it.
     pub(crate) async fn recorded(&self, key: u64) -> (SimProcess, Recorder) {
         let (sim, events) = self.spawn_sim(self.sim_config(key));
         let recorder = Recorder::spawn(events);
+        self.linked(&sim).await;
+        (sim, recorder)
+    }
+
+    /// Waits until a process has its entrypoint and the bridge knows its link: the reply may be
+    /// faster than the bridge's own note of it.
+    async fn linked(&self, sim: &SimProcess) {
         let ready = soon("a process to get its entrypoint", sim.ready()).await;
         ready.unwrap();
-        (sim, recorder)
+        let (_, _, link) = sim.state().borrow().link.unwrap();
+        self.wait_status(&format!("link {link}"), |status| {
+            let links = status["links"].as_array().unwrap();
+            links.iter().any(|row| row["link"] == link)
+        })
+        .await;
     }
 
     /// A process that has just started; its events have to be taken or dropped.

@@ -78,14 +78,22 @@ impl Cluster {
 
     /// An agent that knows nothing, with more configuration.
     pub(crate) async fn empty_with(config: Value) -> Self {
+        Self::empty_of(Settings {
+            config,
+            ..Settings::default()
+        })
+        .await
+    }
+
+    /// An agent that knows nothing, with these settings and a node name of its own.
+    pub(crate) async fn empty_of(settings: Settings) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let permit = AGENTS.acquire().await.unwrap();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let node = format!("n{number}-{}", std::process::id());
         let settings = Settings {
             node: node.clone(),
-            config,
-            ..Settings::default()
+            ..settings
         };
         let consul = Consul::start_with(&settings).await;
         Self {
@@ -230,6 +238,19 @@ impl Cluster {
             stored.contains(&wanted).then_some(())
         })
         .await;
+    }
+
+    /// What a `service` watch posts: `/v1/health/service/<name>`, as Consul writes it.
+    pub(crate) async fn service_payload(&self, name: &str) -> String {
+        self.payload(&format!("/v1/health/service/{name}")).await
+    }
+
+    /// The body of an API resource, as Consul writes it: what the watch of its kind posts.
+    pub(crate) async fn payload(&self, path: &str) -> String {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}{path}", self.consul.address());
+        let response = client.get(url).send().await.unwrap();
+        response.error_for_status().unwrap().text().await.unwrap()
     }
 
     /// Takes the lock of `leader` for a node, with a session that no check ends.

@@ -3,18 +3,16 @@
 mod bridge;
 mod cluster;
 #[allow(dead_code, reason = "other tests use the rest")]
-#[path = "../../common/mod.rs"]
-mod common;
 mod recorder;
 
 use std::future::Future;
 
 use halink::{Fid, FidType};
 
+pub(crate) use crate::common::consul::{self, free_ports};
+pub(crate) use crate::common::{PATIENCE, eventually};
 pub(crate) use bridge::{Bridge, Settings, Until};
 pub(crate) use cluster::{Cluster, Instance};
-pub(crate) use common::consul::{self, free_ports};
-pub(crate) use common::{PATIENCE, eventually};
 pub(crate) use recorder::Recorder;
 
 /// Process fid of a key: `0x7200000000000001:<key>`.

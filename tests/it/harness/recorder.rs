@@ -1,6 +1,6 @@
 //! Everything that happened to a process, in order.
 
-use halink::Fid;
+use halink::{Fid, HaState};
 use hax::sim::client::{Event, Events, Received};
 use hax::sim::wire::{Body, EntrypointRep, Msg, NVEC_SET, Note};
 use tokio::sync::watch;
@@ -60,12 +60,13 @@ impl Recorder {
     }
 
     /// States told of an object so far, in order.
-    pub(crate) fn states_of(&self, object: Fid) -> Vec<u32> {
+    pub(crate) fn states_of(&self, object: Fid) -> Vec<HaState> {
         let of = self
             .notes()
             .into_iter()
             .filter(|note| note.object == object);
-        of.map(|note| note.state).collect()
+        of.map(|note| HaState::from_raw(note.state).unwrap())
+            .collect()
     }
 
     /// Entrypoint replies so far, in order.

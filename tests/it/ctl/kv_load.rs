@@ -9,8 +9,8 @@ use hax::ctl::failure::Failure;
 use hax::ctl::load::{Loaded, apply, compare};
 use serde_json::json;
 
-use super::common::consul::{Consul, free_ports};
 use super::{expect, haxctl, stderr, stdout};
+use crate::common::consul::{Consul, free_ports};
 
 const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kv-small.json");
 

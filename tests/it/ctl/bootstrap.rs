@@ -7,9 +7,9 @@ use std::process::{Output, Stdio};
 use consul_client::CheckStatus;
 use serde_json::{Value, json};
 
-use super::common::consul::{Consul, Settings, program};
-use super::common::eventually;
 use super::{expect, haxctl, stderr, stdout};
+use crate::common::consul::{Consul, Settings, program};
+use crate::common::eventually;
 
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cluster-small.toml");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/health-check.sh");
@@ -179,7 +179,7 @@ async fn an_agent_started_with_the_file_monitors_the_processes() {
         node: "ssu1".to_owned(),
         config: serde_json::from_slice::<Value>(&config).unwrap(),
         env: vec![("CONSUL_HTTP_ADDR".to_owned(), "127.0.0.1:{http}".to_owned())],
-        token: None,
+        ..Settings::default()
     };
     let consul = Consul::start_with(&settings).await;
     let client = consul.client();

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::common::consul::{Consul, Settings, free_ports, on_path, program};
-use super::common::eventually;
 use super::stdout;
+use crate::common::consul::{Consul, Settings, free_ports, on_path, program};
+use crate::common::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/health-check.sh");
 const FID: &str = "0x7200000000000001:0x1f";

@@ -1,15 +1,6 @@
 //! haxctl and the scripts, against a real Consul.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail by panicking"
-)]
-
 mod bootstrap;
-#[path = "../common/mod.rs"]
-mod common;
 mod health_check;
 mod kv_load;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use consul_client::{Client, Config, Token};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) env: Vec<(String, String)>,
     /// Token of the client, where the configuration enables ACLs.
     pub(crate) token: Option<String>,
+    /// Keep the state on disk, so that it survives [`Consul::kill`].
+    pub(crate) durable: bool,
 }
 
 impl Default for Settings {
@@ -32,17 +34,18 @@ impl Default for Settings {
             config: json!({}),
             env: Vec::new(),
             token: None,
+            durable: false,
         }
     }
 }
 
-/// A development agent: one server, its state in memory, on free ports of loopback. It
+/// An agent: one server, its state in memory if not `durable`, on free ports of loopback. It
 /// ends with this value.
 #[derive(Debug)]
 pub(crate) struct Consul {
     child: Child,
     http: u16,
-    token: Option<String>,
+    settings: Settings,
     directory: TempDir,
 }
 
@@ -92,45 +95,50 @@ impl Consul {
         for (name, config) in [("common.json", &common), ("test.json", &settings.config)] {
             std::fs::write(directory.path().join(name), config.to_string()).unwrap();
         }
-        let env = settings
-            .env
-            .iter()
-            .map(|(k, v)| (k, v.replace("{http}", &http.to_string())));
-        let child = Command::new(program())
-            .args(["agent", "-dev", "-node", &settings.node, "-config-dir"])
-            .arg(directory.path())
-            .envs(env)
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(std::fs::File::create(directory.path().join("log")).unwrap())
-            .spawn()
-            .expect("consul starts; scripts/setup provides it");
-        let token = settings.token.clone();
+        let child = spawn(settings, http, directory.path());
         let mut consul = Self {
             child,
             http,
-            token,
+            settings: settings.clone(),
             directory,
         };
-        let client = consul.client();
-        let ready = eventually("an agent with a leader", async || {
-            if consul.child.try_wait().unwrap().is_some() {
+        if consul.ready().await {
+            return Some(consul);
+        }
+        eprintln!("{}", consul.log());
+        None
+    }
+
+    /// Waits for a leader and for the agent's node; false if the agent ended instead.
+    async fn ready(&mut self) -> bool {
+        let client = self.client();
+        eventually("an agent with a leader", async || {
+            if self.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
             let nodes = client.catalog().nodes().await.ok()?.value;
             nodes
                 .iter()
-                .any(|node| node.name == settings.node)
+                .any(|node| node.name == self.settings.node)
                 .then_some(true)
-        });
-        if ready.await {
-            return Some(consul);
-        }
-        eprintln!(
-            "{}",
-            std::fs::read_to_string(consul.directory.path().join("log")).unwrap()
-        );
-        None
+        })
+        .await
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// SIGKILL, and waits for the agent's end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a killed agent again, on the same ports and with what it has on disk.
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(&self.settings, self.http, self.directory.path());
+        assert!(self.ready().await, "{}", self.log());
     }
 
     /// `host:port` of the HTTP API.
@@ -141,13 +149,15 @@ impl Consul {
     /// A client of the agent.
     pub(crate) fn client(&self) -> Client {
         let mut config = Config::new(self.address());
-        config.token = self.token.clone().map(Token::new);
+        config.token = self.settings.token.clone().map(Token::new);
         Client::new(&config).unwrap()
     }
 
     /// Stops the agent from running, so that it accepts connections and answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one after another; this returns when the last one has.
+        waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
     }
 
     /// Lets a frozen agent run on.
@@ -156,9 +166,37 @@ impl Consul {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
+    }
+}
+
+fn spawn(settings: &Settings, http: u16, directory: &Path) -> Child {
+    let env = settings
+        .env
+        .iter()
+        .map(|(k, v)| (k, v.replace("{http}", &http.to_string())));
+    let data = directory.join("data");
+    let mut command = Command::new(program());
+    command.arg("agent");
+    if settings.durable {
+        command.args(["-server", "-bootstrap-expect=1", "-data-dir"]);
+        command.arg(data);
+    } else {
+        command.arg("-dev");
+    }
+    command
+        .args(["-node", &settings.node, "-config-dir"])
+        .arg(directory)
+        .envs(env)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(directory.join("log")).unwrap())
+        .spawn()
+        .expect("consul starts; scripts/setup provides it")
 }
 
 impl Drop for Consul {
