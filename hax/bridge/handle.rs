@@ -7,6 +7,7 @@ use halink::Handle;
 use tokio::sync::watch;
 
 use super::counters::Counters;
+use super::job::Job;
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
@@ -38,7 +39,7 @@ pub struct Parts {
     /// Counters.
     pub counters: Arc<Counters>,
     /// The dispatcher.
-    pub dispatcher: Dispatcher,
+    pub dispatcher: Dispatcher<Job>,
     /// The view of the cluster.
     pub view: View,
     /// The election.

@@ -1,7 +1,7 @@
 //! The lane: one task that turns updates into notes and broadcasts them, one at a time
 //! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
 
-use halink::{Fid, HaState, LinkId, Note, Received};
+use halink::{Ack, Fid, HaState, LinkId, Note};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -39,7 +39,7 @@ pub enum WatchError {
 
 enum Broadcast {
     Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
-    Motr(Received, Vec<Note>),
+    Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
 }
 
@@ -49,8 +49,8 @@ pub struct Place<'a>(mpsc::Permit<'a, Broadcast>);
 
 impl Place<'_> {
     /// Broadcasts the notes, then acknowledges the message they came with.
-    pub fn motr(self, received: Received, notes: Vec<Note>) {
-        self.0.send(Broadcast::Motr(received, notes));
+    pub fn motr(self, notes: Vec<Note>, ack: Ack) {
+        self.0.send(Broadcast::Motr(notes, ack));
     }
 }
 
@@ -134,14 +134,14 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
             // Who asked may have gone away; the broadcast is done all the same.
             let _ = reply.send(outcome);
         }
-        Broadcast::Motr(received, notes) => {
+        Broadcast::Motr(notes, ack) => {
             let notes = Notes::of_motr(notes);
             let links_reached = outbox.broadcast(notes.as_slice(), None).await;
             debug!(
                 notes = notes.as_slice().len(),
                 links_reached, "broadcast an NVEC SET of Motr"
             );
-            received.delivered().await;
+            ack.delivered().await;
         }
         Broadcast::Isolate(link, process) => {
             let notes = Notes::of_process(process, HaState::Failed, view);

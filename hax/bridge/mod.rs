@@ -9,6 +9,7 @@
 mod counters;
 mod entrypoint;
 mod handle;
+mod job;
 mod lane;
 mod links;
 mod notes;
@@ -22,6 +23,7 @@ mod work;
 pub use counters::{Counter, Counters};
 pub use entrypoint::EntrypointError;
 pub use handle::{BridgeHandle, Parts};
+pub use job::{Job, Task};
 pub use lane::{Lane, WatchError, WatchOutcome};
 pub use links::{LinkStatus, Links};
 pub use notes::Notes;

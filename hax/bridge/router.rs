@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use halink::{Event, Events, FailureVec, Fid, FidType, HaState, Message, Note, NvecSet, Received};
+use halink::{
+    Ack, Event, Events, FailureVec, FailureVecRep, FailureVecReq, Fid, FidType, HaState, LinkId,
+    Message, Note, ProcessStatus, Received,
+};
 use tracing::{debug, error, info, warn};
 
 use super::counters::Counters;
+use super::job::{Job, Task};
 use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
 use crate::config::FatalMessage;
 use crate::dispatch::{Dispatcher, Request};
-
-/// The fid of every failure vector we answer with (5/HAX, "Messages from Motr").
-const FAILURE_VEC: Fid = Fid::typed(FidType::Pool, 2, 9);
 
 /// The task that receives the events.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub struct Router {
     /// Replies that need no Consul.
     pub outbox: Outbox,
     /// Requests.
-    pub dispatcher: Dispatcher,
+    pub dispatcher: Dispatcher<Job>,
     /// Broadcasts.
     pub lane: Lane,
     /// `ha.on_fatal_message`.
@@ -68,89 +69,101 @@ impl Router {
 
     async fn message(&self, received: Received) {
         self.links.count_received(received.link);
-        let ignored = match &received.message {
-            Message::Process(_) | Message::NvecGet(_) => {
-                return self.dispatcher.push(Request::Message(received)).await;
-            }
-            Message::NvecSet(_) => return self.nvec_set(received).await,
-            Message::FailureVecReq(request) => {
-                let cookie = request.cookie;
-                return self.failure_vec(received, cookie).await;
-            }
-            Message::FailureVecRep(reply) => {
-                let cookie = reply.cookie;
-                return self.failure_vec(received, cookie).await;
+        let kind = received.message.kind();
+        let Received {
+            link,
+            tag,
+            fid,
+            message,
+            ack,
+            ..
+        } = received;
+        let ignored = match message {
+            Message::Process(status) => return self.process_event(link, fid, status, ack).await,
+            Message::NvecGet(get) => return self.push(link, Task::Get(get), ack).await,
+            Message::NvecSet(set) => return self.nvec_set(link, &set.notes, ack).await,
+            Message::FailureVecReq(FailureVecReq { cookie, .. })
+            | Message::FailureVecRep(FailureVecRep { cookie, .. }) => {
+                return self.failure_vec(link, cookie, ack).await;
             }
             Message::KeepaliveReq(_)
             | Message::KeepaliveRep(_)
             | Message::BeIoErr(_)
-            | Message::SnsErr(_) => return self.fatal(received).await,
+            | Message::SnsErr(_) => return self.fatal(link, &message, ack).await,
             Message::StobIoq(_) => &self.counters.stob_ioq,
             Message::Service(_) => &self.counters.service_events,
             Message::Rpc(_) => &self.counters.rpc_events,
             Message::Malformed { reason, .. } => {
-                error!(link = %received.link, tag = %received.tag, %reason,
+                error!(%link, %tag, %reason,
                     "a message that cannot be handled is acknowledged and dropped");
                 &self.counters.malformed
             }
         };
         ignored.increment();
-        debug!(link = %received.link, message = received.message.kind(), "ignored");
-        received.delivered().await;
+        debug!(%link, message = kind, "ignored");
+        ack.delivered().await;
     }
 
-    async fn nvec_set(&self, received: Received) {
-        let Message::NvecSet(NvecSet { notes, .. }) = &received.message else {
-            return;
-        };
+    async fn push(&self, link: LinkId, task: Task, ack: Ack) {
+        let job = Job { link, task, ack };
+        self.dispatcher.push(Request::Message(job)).await;
+    }
+
+    async fn process_event(&self, link: LinkId, process: Fid, status: ProcessStatus, ack: Ack) {
+        if process.fid_type() == Some(FidType::Process) {
+            return self.push(link, Task::Status { process, status }, ack).await;
+        }
+        error!(fid = %process, %link, event = %status.event,
+            "a process event of a fid that is not a process is acknowledged and dropped");
+        self.counters.malformed.increment();
+        ack.delivered().await;
+    }
+
+    async fn nvec_set(&self, link: LinkId, notes: &[Note], ack: Ack) {
         let notes: Vec<Note> = notes.iter().filter_map(|note| passed_on(*note)).collect();
         if notes.is_empty() {
-            return received.delivered().await;
+            return ack.delivered().await;
         }
         self.counters.nvec_sets.increment();
         match self.lane.place() {
-            Ok(place) => place.motr(received, notes),
+            Ok(place) => place.motr(notes, ack),
             Err(error) => {
-                warn!(link = %received.link, %error, "an NVEC SET of Motr is not broadcast");
+                warn!(%link, %error, "an NVEC SET of Motr is not broadcast");
                 self.counters.broadcasts_refused.increment();
-                received.delivered().await;
+                ack.delivered().await;
             }
         }
     }
 
-    async fn failure_vec(&self, received: Received, cookie: [u64; 2]) {
-        let vector = FailureVec {
-            pool: FAILURE_VEC,
-            cookie,
-            notes: Vec::new(),
-        };
-        self.outbox.answer_failure_vec(received.link, &vector).await;
+    async fn failure_vec(&self, link: LinkId, cookie: [u64; 2], ack: Ack) {
+        let vector = FailureVec::stub(cookie);
+        self.outbox.answer_failure_vec(link, &vector).await;
         self.counters.failure_vecs.increment();
-        received.delivered().await;
+        ack.delivered().await;
     }
 
     /// 5/HAX says `m0_panic()`; amendment A1 in `rfc/5-hax.md` says why we isolate the sender.
-    async fn fatal(&self, received: Received) {
+    async fn fatal(&self, link: LinkId, message: &Message, ack: Ack) {
         self.counters.fatal_messages.increment();
-        let message = received.message.kind();
-        let Some(process) = self.links.process_of(received.link) else {
-            return debug!(link = %received.link, message, "the sender's link has ended already");
+        let kind = message.kind();
+        let Some(process) = self.links.process_of(link) else {
+            return debug!(%link, message = kind, "the sender's link has ended already");
         };
-        error!(%process, link = %received.link, message, content = ?received.message,
+        error!(%process, %link, message = kind, content = ?message,
             policy = ?self.on_fatal_message, "FATAL MESSAGE");
         if self.on_fatal_message == FatalMessage::Panic {
             // Logs go to stderr unbuffered: nothing is left to flush.
             std::process::abort();
         }
         if process == self.links.own_process() {
-            return received.delivered().await;
+            return ack.delivered().await;
         }
-        if let Err(error) = self.lane.isolate(received.link, process) {
+        if let Err(error) = self.lane.isolate(link, process) {
             // Its KV write and the drop of its link still follow, and then its check tells the rest.
             error!(%process, %error, "the failure of the process is not broadcast");
             self.counters.broadcasts_refused.increment();
         }
-        self.dispatcher.push(Request::Message(received)).await;
+        self.push(link, Task::Isolate(process), ack).await;
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use consul_client::Client;
 use halink::{
-    EntrypointRequest, Fid, FidType, HaState, Message, Note, NvecGet, ProcessEvent, ProcessStatus,
-    ProcessType, Received,
+    Ack, EntrypointRequest, Fid, HaState, LinkId, Note, NvecGet, ProcessEvent, ProcessStatus,
+    ProcessType,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::counters::Counters;
 use super::entrypoint;
+use super::job::{Job, Task};
 use super::links::Links;
 use super::outbox::Outbox;
 use super::record::Record;
@@ -59,11 +60,7 @@ pub struct Work {
 }
 
 impl Handler for Work {
-    type Message = Received;
-
-    fn name(received: &Received) -> String {
-        format!("{} of {}", received.message.kind(), received.fid)
-    }
+    type Message = Job;
 
     async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
         let process = request.process;
@@ -99,29 +96,18 @@ impl Handler for Work {
         self.say_again(request).await;
     }
 
-    async fn message(&self, received: Received) {
-        match &received.message {
-            Message::Process(status) => {
-                let status = *status;
-                self.process_event(received, status).await;
+    async fn message(&self, Job { link, task, ack }: Job) {
+        match task {
+            Task::Status { process, status } => {
+                self.process_event(link, process, status, ack).await;
             }
-            Message::NvecGet(get) => {
-                let notes = self.answer(get).await;
-                self.outbox.answer_nvec(received.link, get.id, notes).await;
+            Task::Get(get) => {
+                let notes = self.answer(&get).await;
+                self.outbox.answer_nvec(link, get.id, notes).await;
                 self.counters.nvec_gets.increment();
-                received.delivered().await;
+                ack.delivered().await;
             }
-            Message::KeepaliveReq(_)
-            | Message::KeepaliveRep(_)
-            | Message::BeIoErr(_)
-            | Message::SnsErr(_) => self.isolate(received).await,
-            other => {
-                warn!(
-                    message = other.kind(),
-                    "a message without a handler is acknowledged"
-                );
-                received.delivered().await;
-            }
+            Task::Isolate(process) => self.isolate(link, process, ack).await,
         }
     }
 }
@@ -146,14 +132,7 @@ impl Work {
         }
     }
 
-    async fn process_event(&self, received: Received, status: ProcessStatus) {
-        let process = received.fid;
-        if process.fid_type() != Some(FidType::Process) {
-            error!(fid = %process, link = %received.link, event = %status.event,
-                "a process event of a fid that is not a process is acknowledged and dropped");
-            self.counters.malformed.increment();
-            return received.delivered().await;
-        }
+    async fn process_event(&self, link: LinkId, process: Fid, status: ProcessStatus, ack: Ack) {
         let stored = StoredStatus {
             state: status.event,
             kind: status.kind,
@@ -162,14 +141,21 @@ impl Work {
             return;
         };
         let up_since = stored.is_up().then_some(index);
-        self.links.set_up(received.link, process, up_since);
-        let link = received.link;
-        received.delivered().await;
+        self.links.set_up(link, process, up_since);
+        ack.delivered().await;
         info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
             "process status is in KV");
         // Nothing else would ever drop the link of a process that has stopped.
-        if status.event == ProcessEvent::Stopped && self.links.process_of(link) == Some(process) {
-            self.outbox.retire(process, "it has stopped").await;
+        if status.event == ProcessEvent::Stopped {
+            self.retire_owner(link, process, "it has stopped").await;
+        }
+    }
+
+    /// Retires a process if this link of its is still there: else what is there belongs to its
+    /// next incarnation.
+    async fn retire_owner(&self, link: LinkId, process: Fid, why: &str) {
+        if self.links.process_of(link) == Some(process) {
+            self.outbox.retire(process, why).await;
         }
     }
 
@@ -241,19 +227,17 @@ impl Work {
     }
 
     /// The rest of what the router began (`rfc/5-hax.md`, A1): the others know already.
-    async fn isolate(&self, received: Received) {
-        let Some(process) = self.links.process_of(received.link) else {
-            return;
-        };
+    async fn isolate(&self, link: LinkId, process: Fid, ack: Ack) {
         let kind = self.kind_of(process);
         let status = StoredStatus {
             state: ProcessEvent::Stopped,
             kind,
         };
         if self.write(process, status).await.is_some() {
-            received.delivered().await;
+            ack.delivered().await;
         }
-        self.outbox.retire(process, "it sent a fatal message").await;
+        self.retire_owner(link, process, "it sent a fatal message")
+            .await;
     }
 
     /// What kind of process KV has on record, M0D if none.

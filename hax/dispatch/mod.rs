@@ -5,11 +5,12 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use halink::{EntrypointRequest, Received};
+use halink::EntrypointRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +32,8 @@ pub enum Answer {
 
 /// What is done with a request whose turn has come.
 pub trait Handler: Send + Sync + 'static {
-    /// The messages it handles.
-    type Message: Send + 'static;
-
-    /// What the message is, for people.
-    fn name(message: &Self::Message) -> String;
+    /// The messages it handles; `Display` says what one is, for people.
+    type Message: Display + Send + 'static;
 
     /// Makes one attempt, bounded by `deadline`, and sends the reply or EAGAIN.
     fn entrypoint(
@@ -62,7 +60,7 @@ pub struct Progress {
 
 /// The router's end of the dispatcher.
 #[derive(Debug)]
-pub struct Dispatcher<M = Received> {
+pub struct Dispatcher<M> {
     requests: mpsc::Sender<Item<M>>,
     progress: watch::Receiver<Progress>,
 }
@@ -149,7 +147,7 @@ async fn run<H: Handler>(
         if matches!(in_hand, InHand::Nothing)
             && let Some(item) = queue.next(now)
         {
-            let name = describe::<H>(&item.request);
+            let name = describe(&item.request);
             publish.send_modify(|progress| progress.in_hand = Some((name, now)));
             in_hand = take(&handler, &queue, item, now);
         }
@@ -206,10 +204,10 @@ fn take<H: Handler>(
     }
 }
 
-fn describe<H: Handler>(request: &Request<H::Message>) -> String {
+fn describe(request: &Request<impl Display>) -> String {
     match request {
         Request::Entrypoint(request) => format!("entrypoint request of {}", request.process),
-        Request::Message(message) => H::name(message),
+        Request::Message(message) => message.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use halink::{EntrypointRequest, Fid, Received};
+use halink::{EntrypointRequest, Fid};
 use tokio::time::Instant;
 
 /// A process is told EAGAIN at most once in this time (7/ORDER, O6). Motr asks again at once.
@@ -13,7 +13,7 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// What waits for its turn.
 #[derive(Debug)]
-pub enum Request<M = Received> {
+pub enum Request<M> {
     /// A process asks for the entrypoint.
     Entrypoint(EntrypointRequest),
     /// A message whose handling needs Consul.
@@ -22,7 +22,7 @@ pub enum Request<M = Received> {
 
 /// A request with the moment it arrived.
 #[derive(Debug)]
-pub struct Item<M = Received> {
+pub struct Item<M> {
     /// The request.
     pub request: Request<M>,
     /// When its callback ran.
@@ -31,7 +31,7 @@ pub struct Item<M = Received> {
 
 /// Requests in the order of arrival.
 #[derive(Debug)]
-pub struct Queue<M = Received> {
+pub struct Queue<M> {
     items: VecDeque<Item<M>>,
     told_again: HashMap<Fid, Instant>,
     timeout: Duration,
@@ -137,7 +137,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(2);
 
-    fn entrypoint(process: u64, number: u64) -> Request {
+    fn entrypoint(process: u64, number: u64) -> Request<()> {
         Request::Entrypoint(EntrypointRequest {
             req_id: RequestId { hi: 0, lo: number },
             endpoint: "unix:/p".to_owned(),
@@ -148,7 +148,7 @@ mod tests {
         })
     }
 
-    fn number(item: Option<Item>) -> Option<u64> {
+    fn number(item: Option<Item<()>>) -> Option<u64> {
         match item?.request {
             Request::Entrypoint(request) => Some(request.req_id.lo),
             Request::Message(_) => None,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn turns_come_in_the_order_of_arrival() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(TIMEOUT);
+        let mut queue = Queue::new(TIMEOUT);
         for n in 0..3 {
             queue.push(entrypoint(n, n), now);
         }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn only_the_first_entrypoint_request_expires_and_only_at_its_bound() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(TIMEOUT);
+        let mut queue = Queue::new(TIMEOUT);
         queue.push(entrypoint(1, 1), now);
         queue.push(entrypoint(2, 2), now + TIMEOUT / 2);
         assert_eq!(queue.wake_at(now), Some(now + TIMEOUT));
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_process_told_again_is_paused_and_holds_the_entrypoint_requests_behind_it() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(TIMEOUT);
+        let mut queue = Queue::new(TIMEOUT);
         queue.told_again(process(1), now);
         queue.push(entrypoint(1, 1), now);
         queue.push(entrypoint(2, 2), now);
@@ -203,7 +203,7 @@ mod tests {
     fn the_bound_runs_from_the_end_of_a_pause() {
         for timeout in [PAUSE / 4, PAUSE * 2] {
             let now = Instant::now();
-            let mut queue = Queue::<Received>::new(timeout);
+            let mut queue = Queue::new(timeout);
             queue.told_again(process(1), now);
             queue.push(entrypoint(1, 1), now);
             let bound = now + PAUSE + timeout;
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_pause_that_ended_before_the_arrival_does_not_move_the_bound() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(TIMEOUT);
+        let mut queue = Queue::new(TIMEOUT);
         queue.told_again(process(1), now);
         queue.push(entrypoint(1, 1), now + PAUSE * 2);
         assert_eq!(number(queue.expired(now + PAUSE * 2 + TIMEOUT)), Some(1));
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn pauses_are_forgotten() {
         let now = Instant::now();
-        let mut queue = Queue::<Received>::new(TIMEOUT);
+        let mut queue = Queue::<()>::new(TIMEOUT);
         for n in 0..100 {
             queue.told_again(process(n), now);
         }

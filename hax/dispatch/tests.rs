@@ -59,10 +59,6 @@ impl Fake {
 impl Handler for Fake {
     type Message = &'static str;
 
-    fn name(message: &&'static str) -> String {
-        (*message).to_owned()
-    }
-
     async fn entrypoint(&self, request: halink::EntrypointRequest, deadline: Instant) -> Answer {
         let mut open = self.open.subscribe();
         let answered = timeout_at(deadline, open.wait_for(|open| *open)).await;

@@ -201,3 +201,31 @@ async fn a_stale_post_right_after_started_is_left_out() {
         assert_eq!(sim.state().borrow().closes, 0);
     }
 }
+
+#[tokio::test]
+async fn a_process_resumed_after_a_restart_of_the_bridge_is_retired_when_it_fails() {
+    let cluster = Cluster::small(2).await;
+    let mut bridge = Bridge::start(&cluster).await;
+    let failing = bridge.sim(2).await;
+    let starting = bridge.sim(3).await;
+    report(&failing, ProcessEvent::Started, ProcessType::M0d).await;
+    report(&starting, ProcessEvent::Starting, ProcessType::M0d).await;
+    bridge.kill();
+    bridge.restart().await;
+    bridge.wait_links(&[2, 3]).await;
+    bridge.wait_known(2, "STARTED").await;
+
+    // STARTED was said to the run of the bridge that is gone; KV has it.
+    cluster.set_check(2, CheckStatus::Passing).await;
+    cluster.set_check(2, CheckStatus::Critical).await;
+    cluster.set_check(3, CheckStatus::Critical).await;
+    let (code, _) = bridge
+        .post("/watch/service", cluster.service_payload("ios").await)
+        .await;
+    assert_eq!(code, 200);
+    assert_eq!(
+        soon("the failed process to end", failing.ended()).await,
+        End::Absent
+    );
+    bridge.wait_links(&[3]).await;
+}

@@ -23,5 +23,6 @@ mod lifecycle;
 mod links;
 mod messages;
 mod nvec;
+mod real_tree;
 mod smoke;
 mod watches;

@@ -7,7 +7,7 @@ mod kv_load;
 use std::process::{Output, Stdio};
 
 /// Runs haxctl to its end.
-async fn haxctl(args: &[&str]) -> Output {
+pub(crate) async fn haxctl(args: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_haxctl"));
     // The machine's own Consul is none of the tests' business.
     for name in ["ADDR", "TOKEN", "TOKEN_FILE"] {
@@ -31,7 +31,7 @@ fn stderr(output: &Output) -> &str {
 
 /// Asserts the exit code, with what was printed in the message.
 #[track_caller]
-fn expect(output: &Output, code: i32) {
+pub(crate) fn expect(output: &Output, code: i32) {
     assert_eq!(
         output.status.code(),
         Some(code),
