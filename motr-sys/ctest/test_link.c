@@ -79,6 +79,43 @@ static void link_connect_reuse_absent(void)
 	user_down(&u);
 }
 
+/* Two connections of a link, the older one answered last: the newer one stays. */
+static void link_older_connection_answered_last(void)
+{
+	struct user         u;
+	struct peer         p;
+	struct peer         newer;
+	struct hax_uint128  older_id;
+	struct hax_uint128  newer_id;
+	uint64_t            tag;
+
+	user_up(&u);
+	peer_up(&p, u.endpoint, 1);
+	user_next(&u, EV_REQUEST, 0);
+	user_set(&u, &u.auto_reply, false);
+	newer = p;
+	peer_connect(&p, u.endpoint, 1);
+	p.instance = newer.instance;
+	p.link = newer.link;
+	peer_close(&newer);
+	peer_request(&p, 2, false);
+	older_id = user_next(&u, EV_REQUEST, 0).req_id;
+	peer_connect(&newer, u.endpoint, 1);
+	newer.instance = p.instance;
+	newer.link = p.link;
+	peer_request(&newer, 3, false);
+	newer_id = user_next(&u, EV_REQUEST, 0).req_id;
+	CHECK_EQ(user_reply(&u, &newer_id, 0), 0);
+	CHECK_EQ(peer_reply(&newer).status, REUSED);
+	CHECK_EQ(user_reply(&u, &older_id, 0), 0);
+	peer_expect_end(&p);
+	tag = peer_event(&newer, 1);
+	CHECK_EQ(user_next(&u, EV_MSG, 0).tag, tag);
+	peer_expect_delivered(&newer, tag);
+	peer_close(&newer);
+	user_down(&u);
+}
+
 static void link_refused_request_binds(void)
 {
 	struct user  u;
@@ -344,6 +381,8 @@ static void link_over_tcp(void)
 
 const struct test tests_link[] = {
 	{ "link_connect_reuse_absent", link_connect_reuse_absent },
+	{ "link_older_connection_answered_last",
+	  link_older_connection_answered_last },
 	{ "link_refused_request_binds", link_refused_request_binds },
 	{ "link_replies_keep_order", link_replies_keep_order },
 	{ "link_none_for_a_closed_connection",

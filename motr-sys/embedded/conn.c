@@ -67,6 +67,7 @@ static struct emb_conn *conn_new(emb_t *e, int fd,
 	if (c == NULL)
 		return NULL;
 	c->fd = fd;
+	c->number = ++e->conn_last;
 	c->interest = ev.events;
 	ev.data.ptr = c;
 	if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0) {

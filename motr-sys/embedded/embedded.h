@@ -183,6 +183,8 @@ struct emb_conn {
 	/** In emb.timed, while it has a deadline. */
 	struct emb_list     in_timed;
 	uint64_t            deadline_ms;
+	/** Rises with every connection accepted. */
+	uint64_t            number;
 	int                 fd;
 	uint32_t            interest;
 	enum emb_conn_state state;
@@ -277,6 +279,7 @@ struct m0_halon_interface_internal {
 	struct emb_list            touched;
 	struct emb_list            timed;
 	size_t                     conns_nr;
+	uint64_t                   conn_last;
 	struct hax_map             links;
 	struct emb_list            ready;
 	/** Links that ended by force: freed by fini. */
@@ -371,7 +374,10 @@ struct m0_ha_link *emb_link_new(emb_t *e, const struct m0_fid *process,
 				const char *endpoint, bool self);
 struct m0_ha_link *emb_link_find(emb_t *e, uint64_t id);
 void emb_link_touch(emb_t *e, struct m0_ha_link *hl);
-/** The connection carries the link from now on.  From the loop only. */
+/**
+ * The connection carries the link from now on; but if a newer one does, it is
+ * closed.  From the loop only.
+ */
 void emb_link_bind(emb_t *e, struct m0_ha_link *hl, struct emb_conn *c);
 void emb_link_unbind(struct m0_ha_link *hl);
 /** Begins to drop a link.  From the loop only. */

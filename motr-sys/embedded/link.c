@@ -56,6 +56,11 @@ void emb_link_bind(emb_t *e, struct m0_ha_link *hl, struct emb_conn *c)
 {
 	if (hl->conn == c)
 		return;
+	/* Replies may come in any order: the newer connection counts. */
+	if (hl->conn != NULL && hl->conn->number > c->number) {
+		emb_conn_close(e, c);
+		return;
+	}
 	if (hl->conn != NULL)
 		emb_conn_close(e, hl->conn);
 	hl->conn = c;
