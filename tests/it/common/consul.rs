@@ -130,12 +130,14 @@ impl Consul {
     }
 
     /// SIGKILL, and waits for the agent's end.
+    #[allow(dead_code, reason = "only some of the tests stop their agent")]
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Starts a killed agent again, on the same ports and with what it has on disk.
+    #[allow(dead_code, reason = "only some of the tests stop their agent")]
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(&self.settings, self.http, self.directory.path());
         assert!(self.ready().await, "{}", self.log());

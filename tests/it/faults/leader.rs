@@ -108,7 +108,9 @@ async fn the_election_goes_on_after_one_of_its_watches_has_failed() {
     bridge
         .wait_status("ineligible", standing("ineligible"))
         .await;
-    proxy.break_off("GET /v1/health/service/confd?");
+    proxy.break_off("GET /v1/health/service/confd");
+    bridge.wait_log("a watch of the election has failed").await;
+    proxy.mend();
     cluster.set_check(1, CheckStatus::Passing).await;
     bridge.wait_status("the leader", standing("leader")).await;
 }

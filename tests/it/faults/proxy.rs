@@ -11,7 +11,7 @@ pub(super) struct Proxy {
     pub(super) address: String,
     consul: String,
     shut: watch::Sender<bool>,
-    broken: watch::Sender<&'static str>,
+    broken: watch::Sender<Option<&'static str>>,
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -23,7 +23,7 @@ impl Proxy {
             address,
             consul: consul.clone(),
             shut: watch::Sender::new(false),
-            broken: watch::Sender::new(""),
+            broken: watch::Sender::new(None),
             kept: Arc::default(),
         };
         let way = Way {
@@ -44,9 +44,14 @@ impl Proxy {
         self.shut.send_replace(shut);
     }
 
-    /// Breaks the connections on which this request is under way.
+    /// Breaks the connections of this request, and those on which it comes from now on.
     pub(super) fn break_off(&self, request: &'static str) {
-        self.broken.send_replace(request);
+        self.broken.send_replace(Some(request));
+    }
+
+    /// Breaks no more connections.
+    pub(super) fn mend(&self) {
+        self.broken.send_replace(None);
     }
 
     /// Requests kept so far.
@@ -73,7 +78,7 @@ impl Proxy {
 struct Way {
     consul: String,
     shut: watch::Receiver<bool>,
-    broken: watch::Receiver<&'static str>,
+    broken: watch::Receiver<Option<&'static str>>,
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -84,11 +89,13 @@ impl Way {
         let mut server = TcpStream::connect(&self.consul).await.unwrap();
         let mut request = vec![0; 65_536];
         let mut answer = vec![0; 65_536];
-        self.broken.mark_unchanged();
         loop {
             tokio::select! {
                 read = client.read(&mut request) => {
                     let Ok(n @ 1..) = read else { return };
+                    if self.is_broken(&request) {
+                        return;
+                    }
                     if *self.shut.borrow() && request.starts_with(b"PUT /v1/txn ") {
                         self.kept.lock().await.push(request[..n].to_vec());
                         // The client gives up and closes; nothing more comes from it.
@@ -106,11 +113,16 @@ impl Way {
                     }
                 }
                 Ok(()) = self.broken.changed() => {
-                    if request.starts_with(self.broken.borrow().as_bytes()) {
+                    if self.is_broken(&request) {
                         return;
                     }
                 }
             }
         }
+    }
+
+    fn is_broken(&self, request: &[u8]) -> bool {
+        let broken = *self.broken.borrow();
+        broken.is_some_and(|broken| request.starts_with(broken.as_bytes()))
     }
 }
