@@ -20,7 +20,7 @@ use consul_client::{
 use futures_util::StreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// The key whose lock makes the leader.
 pub const LEADER_KEY: &str = "leader";
@@ -121,18 +121,20 @@ impl LeaderTask {
         self.stand(Standing::Ineligible);
         loop {
             let again = self.standing() == Standing::Candidate;
-            // Errors are logged by the view, which asks the same agent. They are taken here all the
-            // same: a branch whose pattern does not match is not polled again.
+            // Errors are taken too: a branch whose pattern does not match is not polled again.
             tokio::select! {
                 () = cancel.cancelled() => break,
-                confds = confds.next() => if let Some(Ok(confds)) = confds {
-                    self.confd = self.own(&confds);
+                Some(confds) = confds.next() => match confds {
+                    Ok(confds) => self.confd = self.own(&confds),
+                    Err(error) => lost_sight(&error),
                 },
-                bridges = bridges.next() => if let Some(Ok(bridges)) = bridges {
-                    self.bridge = self.own(&bridges);
+                Some(bridges) = bridges.next() => match bridges {
+                    Ok(bridges) => self.bridge = self.own(&bridges),
+                    Err(error) => lost_sight(&error),
                 },
-                pair = key.next() => if let Some(Ok(pair)) = pair {
-                    self.key_changed(pair);
+                Some(pair) = key.next() => match pair {
+                    Ok(pair) => self.key_changed(pair),
+                    Err(error) => lost_sight(&error),
                 },
                 () = tokio::time::sleep(TRY_AGAIN), if again => {}
             }
@@ -260,4 +262,9 @@ impl LeaderTask {
         info!(?standing, "leader election");
         self.status.update(|status| status.standing = standing);
     }
+}
+
+/// The view warns of it: it asks the same agent.
+fn lost_sight(error: &Error) {
+    debug!(%error, "a watch of the election has failed");
 }
