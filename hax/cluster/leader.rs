@@ -224,6 +224,10 @@ impl LeaderTask {
             .await
         {
             Ok(Attempt::Acquired) => {
+                self.status.update(|status| {
+                    status.node = Some(self.node.clone());
+                    status.session = Some(session.to_string());
+                });
                 self.holder = Some(session);
                 self.stand(Standing::Leader);
             }

@@ -391,11 +391,18 @@ mod tests {
         );
     }
 
-    /// Remembers where events go, and panics on those of `halink` if told to.
-    struct Subscriber {
-        seen: Arc<std::sync::Mutex<Vec<(&'static str, tracing::Level)>>>,
-        panics: bool,
+    thread_local! {
+        /// Where the events of this thread went, and whether each makes the subscriber panic.
+        static SEEN: std::cell::RefCell<Vec<(&'static str, tracing::Level)>> = const {
+            std::cell::RefCell::new(Vec::new())
+        };
+        static PANICS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
+
+    /// Takes the events of each thread apart. It is the only one of the process: whether a place of
+    /// the code logs at all is remembered for the whole process, and subscribers that come and go
+    /// with the tests beside this one would change it.
+    struct Subscriber;
 
     impl tracing::Subscriber for Subscriber {
         fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
@@ -412,8 +419,8 @@ mod tests {
 
         fn event(&self, event: &tracing::Event<'_>) {
             let metadata = event.metadata();
-            crate::sync::lock(&self.seen).push((metadata.target(), *metadata.level()));
-            assert!(!self.panics, "on purpose");
+            SEEN.with_borrow_mut(|seen| seen.push((metadata.target(), *metadata.level())));
+            assert!(!PANICS.get(), "on purpose");
         }
 
         fn enter(&self, _: &tracing::span::Id) {}
@@ -422,18 +429,16 @@ mod tests {
     }
 
     fn log(panics: bool, fixture: &Fixture) -> Vec<(&'static str, tracing::Level)> {
-        let seen = Arc::default();
-        let subscriber = Subscriber {
-            seen: Arc::clone(&seen),
-            panics,
-        };
-        tracing::subscriber::with_default(subscriber, || {
-            for level in [1, 2, 3, 4, 99] {
-                // SAFETY: the context and the string are alive.
-                unsafe { on_log(fixture.ctx(), sys::hax_log_level(level), c"line".as_ptr()) };
-            }
-        });
-        crate::sync::lock(&seen).clone()
+        // The other test may have set it.
+        let _ = tracing::subscriber::set_global_default(Subscriber);
+        SEEN.take();
+        PANICS.set(panics);
+        for level in [1, 2, 3, 4, 99] {
+            // SAFETY: the context and the string are alive.
+            unsafe { on_log(fixture.ctx(), sys::hax_log_level(level), c"line".as_ptr()) };
+        }
+        PANICS.set(false);
+        SEEN.take()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use consul_client::{CheckStatus, Checks, NewSession};
 use hax::sim::client::SimProcess;
 
+use super::Outage;
 use super::proxy::Proxy;
 use crate::harness::{Bridge, Cluster, Instance, Settings, Until, eventually, service, soon};
 
@@ -112,5 +113,31 @@ async fn the_election_goes_on_after_one_of_its_watches_has_failed() {
     bridge.wait_log("a watch of the election has failed").await;
     proxy.mend();
     cluster.set_check(1, CheckStatus::Passing).await;
+    bridge.wait_status("the leader", standing("leader")).await;
+}
+
+#[tokio::test]
+async fn the_election_goes_on_after_an_outage_of_consul() {
+    let mut cluster = Outage::Killed.cluster(1).await;
+    let bridge = Bridge::start(&cluster).await;
+    let standing = |wanted: &'static str| {
+        move |status: &serde_json::Value| status["leader"]["standing"] == wanted
+    };
+    bridge.wait_status("the leader", standing("leader")).await;
+    let held = session(&cluster).await;
+    // The restarted agent takes no check for passing, so Consul ends the session: the lock has to
+    // be taken anew, by an election whose watches have all failed.
+    Outage::Killed.begin(&mut cluster);
+    bridge
+        .wait_status("Consul to be missed", |status| {
+            status["consul"]["reachable"] == false
+        })
+        .await;
+    Outage::Killed.end(&mut cluster).await;
+    eventually("the lock to be held anew", async || {
+        let now = session(&cluster).await;
+        (now.is_some() && now != held).then_some(())
+    })
+    .await;
     bridge.wait_status("the leader", standing("leader")).await;
 }
