@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What bridge.c needs of a backend beyond Motr's own headers.  Each backend
- * brings its implementation: embedded/log.c, csrc/libmotr_log.c.
+ * brings its implementation: embedded/log.c, csrc/libmotr.c.
  */
 #ifndef HAX_MOTR_SYS_BACKEND_H
 #define HAX_MOTR_SYS_BACKEND_H
