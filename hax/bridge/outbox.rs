@@ -8,7 +8,7 @@ use halink::{
     NvecSet, SendError,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::counters::Counters;
 use super::links::Links;
@@ -66,7 +66,7 @@ impl Outbox {
             match self.handle.send_nvec(link, vector).await {
                 Ok(delivery) => {
                     self.counters.broadcast_messages.increment();
-                    self.follow(link, delivery);
+                    self.follow(link, delivery, shown(&vector.notes));
                 }
                 Err(error) => {
                     self.not_sent(link, &error);
@@ -85,7 +85,7 @@ impl Outbox {
             notes,
         };
         match self.handle.send_nvec(link, &vector).await {
-            Ok(delivery) => self.follow(link, delivery),
+            Ok(delivery) => self.follow(link, delivery, None),
             Err(error) => self.not_sent(link, &error),
         }
     }
@@ -93,7 +93,7 @@ impl Outbox {
     /// Answers a failure vector.
     pub async fn answer_failure_vec(&self, link: LinkId, vector: &FailureVec) {
         match self.handle.send_failure_vec(link, vector).await {
-            Ok(delivery) => self.follow(link, delivery),
+            Ok(delivery) => self.follow(link, delivery, None),
             Err(error) => self.not_sent(link, &error),
         }
     }
@@ -131,12 +131,19 @@ impl Outbox {
         }
     }
 
-    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link.
-    fn follow(&self, link: LinkId, delivery: Delivery) {
+    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link. The end of one
+    /// with notes to show is logged.
+    fn follow(&self, link: LinkId, delivery: Delivery, notes: Option<String>) {
         let counters = Arc::clone(&self.counters);
+        let process = self.links.process_of(link).map(|fid| fid.to_string());
         self.deliveries.spawn(async move {
             match delivery.await {
-                DeliveryOutcome::Delivered => counters.delivered.increment(),
+                DeliveryOutcome::Delivered => {
+                    counters.delivered.increment();
+                    if let Some(notes) = notes {
+                        debug!(%link, process, notes, "notes delivered");
+                    }
+                }
                 DeliveryOutcome::NotDelivered => {
                     debug!(%link, "a message was not delivered: its link has ended");
                     counters.not_delivered.increment();
@@ -149,6 +156,15 @@ impl Outbox {
         warn!(%link, %error, "a message was not sent");
         self.counters.send_errors.increment();
     }
+}
+
+/// Notes for the log, if it shows them.
+fn shown(notes: &[Note]) -> Option<String> {
+    if !tracing::enabled!(Level::DEBUG) {
+        return None;
+    }
+    let shown = |note: &Note| format!("{}={}", note.object, note.state.as_str());
+    Some(notes.iter().map(shown).collect::<Vec<_>>().join(" "))
 }
 
 fn split(notes: &[Note]) -> Vec<NvecSet> {
