@@ -41,6 +41,7 @@ enum Broadcast {
     Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
+    Resumed(LinkId),
 }
 
 /// A place in the lane.
@@ -98,6 +99,12 @@ impl Lane {
         self.push(Broadcast::Isolate(link, process))
     }
 
+    /// Tells the process at the end of `link`, which had a link to an earlier run of the bridge, the
+    /// state of every process: there was nobody to tell it what changed in between.
+    pub fn resumed(&self, link: LinkId) -> Result<(), WatchError> {
+        self.push(Broadcast::Resumed(link))
+    }
+
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
         Ok(self.0.try_send(broadcast)?)
     }
@@ -116,11 +123,14 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
     match broadcast {
         Broadcast::Watch(update, reply) => {
             let notes = Notes::of(&update, view, links);
-            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
-            for process in notes
+            let failed: Vec<Fid> = notes
                 .failed_processes()
                 .filter(|process| links.is_up(*process, &view.processes))
-            {
+                .collect();
+            // What is under way to a process that is dead holds up the end of its link.
+            let dead: Vec<LinkId> = failed.iter().flat_map(|dead| links.of(*dead)).collect();
+            let links_reached = outbox.broadcast(notes.as_slice(), &dead).await;
+            for process in failed {
                 outbox
                     .retire(process, "Consul says that it has failed")
                     .await;
@@ -136,7 +146,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Motr(notes, ack) => {
             let notes = Notes::of_motr(notes);
-            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[]).await;
             debug!(
                 notes = notes.as_slice().len(),
                 links_reached, "broadcast an NVEC SET of Motr"
@@ -145,8 +155,13 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Isolate(link, process) => {
             let notes = Notes::of_process(process, HaState::Failed, view);
-            let links_reached = outbox.broadcast(notes.as_slice(), Some(link)).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[link]).await;
             error!(%process, links_reached, "told every other process that this one has failed");
+        }
+        Broadcast::Resumed(link) => {
+            let notes = Notes::of_all(view, links.own_process(), links.process_of(link));
+            outbox.tell(link, notes.as_slice()).await;
+            debug!(%link, notes = notes.as_slice().len(), "told a process what it may have missed");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The links that are alive.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,8 +78,9 @@ impl Links {
         self.resuming().remove(&request);
     }
 
-    /// A link exists from here on.
-    pub fn add(&self, link: &Link) {
+    /// A link exists from here on. Returns whether the process had one before, to an earlier run of
+    /// the bridge.
+    pub fn add(&self, link: &Link) -> bool {
         let resumed = self.resuming().remove(&link.req_id);
         let entry = Entry {
             process: link.process,
@@ -90,6 +91,7 @@ impl Links {
             resumed,
         };
         self.lock().insert(link.id, entry);
+        resumed
     }
 
     /// A link is ending; nothing is sent on it any more.
@@ -126,6 +128,26 @@ impl Links {
         self.lock()
             .iter()
             .filter(|(_, entry)| entry.process != self.own)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The other processes that have links.
+    pub fn processes(&self) -> Vec<Fid> {
+        let others: BTreeSet<Fid> = self
+            .lock()
+            .values()
+            .map(|entry| entry.process)
+            .filter(|process| *process != self.own)
+            .collect();
+        others.into_iter().collect()
+    }
+
+    /// The links of a process.
+    pub fn of(&self, process: Fid) -> Vec<LinkId> {
+        self.lock()
+            .iter()
+            .filter(|(_, entry)| entry.process == process)
             .map(|(id, _)| *id)
             .collect()
     }

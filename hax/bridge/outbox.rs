@@ -43,13 +43,14 @@ impl Outbox {
     }
 
     /// Sends notes to every other process, and those that are not of processes to the bridge's
-    /// own link (`rfc/5-hax.md`, "Links"). `except` is left out. Returns the links reached.
-    pub async fn broadcast(&self, notes: &[Note], except: Option<LinkId>) -> usize {
+    /// own link (`rfc/5-hax.md`, "Links"). Links in `except` are left out. Returns the links
+    /// reached.
+    pub async fn broadcast(&self, notes: &[Note], except: &[LinkId]) -> usize {
         self.counters.broadcasts.increment();
         let vectors = split(notes);
         let mut reached = 0;
         for link in self.links.others() {
-            if Some(link) != except && self.send_all(link, &vectors).await {
+            if !except.contains(&link) && self.send_all(link, &vectors).await {
                 reached += 1;
             }
         }
@@ -59,6 +60,11 @@ impl Outbox {
             self.send_all(own, &split(&own_notes)).await;
         }
         reached
+    }
+
+    /// Sends notes to one process.
+    pub async fn tell(&self, link: LinkId, notes: &[Note]) {
+        self.send_all(link, &split(notes)).await;
     }
 
     async fn send_all(&self, link: LinkId, vectors: &[NvecSet]) -> bool {
@@ -110,23 +116,42 @@ impl Outbox {
         };
         info!(%process, why, "dropping the links of the process");
         self.counters.retired.increment();
+        self.fail(own, &[process]).await;
+    }
+
+    /// Drops every link of every other process: all at once, where the library's own stop takes
+    /// them one after another and waits for each that is dead.
+    pub async fn retire_all(&self) {
+        let processes = self.links.processes();
+        let Some(own) = self.links.own_link() else {
+            return;
+        };
+        if !processes.is_empty() {
+            info!(
+                number = processes.len(),
+                "dropping the links of all processes"
+            );
+            self.fail(own, &processes).await;
+        }
+    }
+
+    /// Tells the library that processes have failed, after another state of theirs.
+    async fn fail(&self, own: LinkId, processes: &[Fid]) {
         for state in [HaState::Transient, HaState::Failed] {
-            let note = Note {
-                object: process,
+            let note = |object: &Fid| Note {
+                object: *object,
                 state,
             };
-            let vector = NvecSet {
-                id_of_get: 0,
-                ignore_same_state: true,
-                notes: vec![note],
-            };
-            match self.handle.send_nvec(own, &vector).await {
-                Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
-                    Ok(DeliveryOutcome::Delivered) => {}
-                    Ok(DeliveryOutcome::NotDelivered) => return,
-                    Err(_) => warn!(%process, "the self link does not take notes"),
-                },
-                Err(error) => return self.not_sent(own, &error),
+            let notes: Vec<Note> = processes.iter().map(note).collect();
+            for vector in split(&notes) {
+                match self.handle.send_nvec(own, &vector).await {
+                    Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
+                        Ok(DeliveryOutcome::Delivered) => {}
+                        Ok(DeliveryOutcome::NotDelivered) => return,
+                        Err(_) => warn!("the self link does not take notes"),
+                    },
+                    Err(error) => return self.not_sent(own, &error),
+                }
             }
         }
     }
