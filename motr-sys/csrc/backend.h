@@ -16,4 +16,7 @@ typedef void (*hax_backend_log_fn)(void *ctx, int level, const char *text);
  */
 void hax_backend_set_log(hax_backend_log_fn fn, void *ctx);
 
+/** m0_halon_interface_start() has returned 0; on its thread. */
+void hax_backend_started(void);
+
 #endif
