@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use halink::{EntrypointRequest, Fid, Link, LinkId, RequestId};
+use tokio::sync::Notify;
 
 use crate::cluster::ProcessTable;
 
@@ -13,6 +14,8 @@ use crate::cluster::ProcessTable;
 pub struct Links {
     own: Fid,
     links: Mutex<BTreeMap<LinkId, Entry>>,
+    /// A message has ended.
+    ended: Notify,
     /// Unanswered requests of processes that had a link before. Every request ends with one
     /// event of a link, which takes it out.
     resuming: Mutex<HashSet<RequestId>>,
@@ -30,6 +33,10 @@ struct Entry {
     /// The process had a link before, to an earlier run of the bridge: what it reported then is
     /// in KV.
     resumed: bool,
+    /// Messages sent and not yet acknowledged.
+    unacknowledged: u64,
+    /// The library has been told to drop it.
+    retired: bool,
 }
 
 /// One link, for people.
@@ -57,6 +64,7 @@ impl Links {
         Self {
             own,
             links: Mutex::default(),
+            ended: Notify::new(),
             resuming: Mutex::default(),
         }
     }
@@ -89,6 +97,8 @@ impl Links {
             received: 0,
             up_since: None,
             resumed,
+            unacknowledged: 0,
+            retired: false,
         };
         self.lock().insert(link.id, entry);
         resumed
@@ -96,7 +106,55 @@ impl Links {
 
     /// A link is ending; nothing is sent on it any more.
     pub fn remove(&self, link: LinkId) -> Option<Fid> {
-        self.lock().remove(&link).map(|entry| entry.process)
+        let removed = self.lock().remove(&link).map(|entry| entry.process);
+        self.ended.notify_waiters();
+        removed
+    }
+
+    /// A message was sent.
+    pub fn count_sent(&self, link: LinkId) {
+        if let Some(entry) = self.lock().get_mut(&link) {
+            entry.unacknowledged += 1;
+        }
+    }
+
+    /// A message has been acknowledged, or never will be.
+    pub fn count_ended(&self, link: LinkId) {
+        if let Some(entry) = self.lock().get_mut(&link) {
+            entry.unacknowledged = entry.unacknowledged.saturating_sub(1);
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// Whether a message has been sent over the link that is not yet acknowledged.
+    pub fn is_owed(&self, link: LinkId) -> bool {
+        self.lock()
+            .get(&link)
+            .is_some_and(|entry| entry.unacknowledged > 0)
+    }
+
+    /// Waits until nothing is owed over the link, or it has gone.
+    pub async fn settled(&self, link: LinkId) {
+        loop {
+            let ended = self.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            if !self.is_owed(link) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The library has been told to drop these links.
+    pub fn set_retired(&self, retired: &[LinkId]) {
+        let mut links = self.lock();
+        for link in retired {
+            if let Some(entry) = links.get_mut(link) {
+                entry.retired = true;
+            }
+        }
     }
 
     /// A message came over a link.
@@ -123,11 +181,11 @@ impl Links {
             .map(|(id, _)| *id)
     }
 
-    /// The links of all other processes.
+    /// The links of all other processes, without those that are about to go.
     pub fn others(&self) -> Vec<LinkId> {
         self.lock()
             .iter()
-            .filter(|(_, entry)| entry.process != self.own)
+            .filter(|(_, entry)| entry.process != self.own && !entry.retired)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -143,11 +201,11 @@ impl Links {
         others.into_iter().collect()
     }
 
-    /// The links of a process.
+    /// The links of a process, without those that are about to go.
     pub fn of(&self, process: Fid) -> Vec<LinkId> {
         self.lock()
             .iter()
-            .filter(|(_, entry)| entry.process == process)
+            .filter(|(_, entry)| entry.process == process && !entry.retired)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -155,11 +213,6 @@ impl Links {
     /// The process at the other end of a link.
     pub fn process_of(&self, link: LinkId) -> Option<Fid> {
         self.lock().get(&link).map(|entry| entry.process)
-    }
-
-    /// Whether a process has a link.
-    pub fn has(&self, process: Fid) -> bool {
-        self.lock().values().any(|entry| entry.process == process)
     }
 
     /// The Raft index at which a process reported that it is up, if it has a link over which it did.

@@ -17,6 +17,11 @@ use super::links::Links;
 /// bound for a library that is stuck, not a delay.
 const RETIRE_WAIT: Duration = Duration::from_secs(1);
 
+/// How long a process that has stopped may take to acknowledge what was sent to it. A Motr process
+/// that comes back takes 5 s to give its old link up; what is sent meanwhile is tried again after
+/// 1, 2, 4 and 8 s, and the acknowledgement of its last words with it.
+const MEND_WAIT: Duration = Duration::from_secs(8);
+
 /// The sending side of the bridge.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -24,6 +29,7 @@ pub struct Outbox {
     links: Arc<Links>,
     counters: Arc<Counters>,
     deliveries: TaskTracker,
+    retiring: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Outbox {
@@ -34,6 +40,7 @@ impl Outbox {
             links,
             counters,
             deliveries: TaskTracker::new(),
+            retiring: Arc::default(),
         }
     }
 
@@ -108,20 +115,50 @@ impl Outbox {
     /// library acts on FAILED only when another state went before. When this returns, links that
     /// are made from here on are not touched.
     pub async fn retire(&self, process: Fid, why: &str) {
-        if process == self.links.own_process() || !self.links.has(process) {
-            return;
+        if process != self.links.own_process() {
+            self.retire_if(process, why, |_| true).await;
         }
+    }
+
+    /// Drops the link of a process that has stopped, once the acknowledgement of its last words
+    /// has left: while messages to the process wait for the link to be mended, so does that.
+    pub async fn retire_stopped(&self, link: LinkId, process: Fid) {
+        const WHY: &str = "it has stopped";
+        if !self.links.is_owed(link) {
+            return self.retire(process, WHY).await;
+        }
+        let outbox = self.clone();
+        self.deliveries.spawn(async move {
+            let settled = outbox.links.settled(link);
+            if tokio::time::timeout(MEND_WAIT, settled).await.is_err() {
+                info!(%process, %link, "a process that has stopped acknowledges nothing");
+            }
+            let still = |links: &[LinkId]| links.contains(&link);
+            outbox.retire_if(process, WHY, still).await;
+        });
+    }
+
+    /// Retires a process if `wanted` of its links, unless none is left.
+    async fn retire_if(&self, process: Fid, why: &str, wanted: impl Fn(&[LinkId]) -> bool) {
+        // One at a time: who comes second finds the links retired, and goes on when they are.
+        let _retiring = self.retiring.lock().await;
+        let links = self.links.of(process);
         let Some(own) = self.links.own_link() else {
             return;
         };
+        if links.is_empty() || !wanted(&links) {
+            return;
+        }
         info!(%process, why, "dropping the links of the process");
         self.counters.retired.increment();
         self.fail(own, &[process]).await;
+        self.links.set_retired(&links);
     }
 
     /// Drops every link of every other process: all at once, where the library's own stop takes
     /// them one after another and waits for each that is dead.
     pub async fn retire_all(&self) {
+        let _retiring = self.retiring.lock().await;
         let processes = self.links.processes();
         let Some(own) = self.links.own_link() else {
             return;
@@ -161,8 +198,12 @@ impl Outbox {
     fn follow(&self, link: LinkId, delivery: Delivery, notes: Option<String>) {
         let counters = Arc::clone(&self.counters);
         let process = self.links.process_of(link).map(|fid| fid.to_string());
+        let links = Arc::clone(&self.links);
+        links.count_sent(link);
         self.deliveries.spawn(async move {
-            match delivery.await {
+            let outcome = delivery.await;
+            links.count_ended(link);
+            match outcome {
                 DeliveryOutcome::Delivered => {
                     counters.delivered.increment();
                     if let Some(notes) = notes {
