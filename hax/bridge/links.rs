@@ -256,3 +256,52 @@ impl Links {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Fid = Fid::new(1, 0);
+
+    fn link(id: u64, process: u64, request: u64) -> Link {
+        Link {
+            id: LinkId(id),
+            req_id: RequestId { hi: 0, lo: request },
+            process: Fid::new(1, process),
+            endpoint: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_is_settled_when_all_is_acknowledged_or_it_has_gone() {
+        let links = Links::new(OWN);
+        for id in 1..=2 {
+            links.add(&link(id, id, id));
+            links.count_sent(LinkId(id));
+            links.count_sent(LinkId(id));
+        }
+        links.settled(LinkId(3)).await;
+        let mut first = std::pin::pin!(links.settled(LinkId(1)));
+        let mut second = std::pin::pin!(links.settled(LinkId(2)));
+        links.count_ended(LinkId(1));
+        let pending = futures_util::poll!(first.as_mut()).is_pending();
+        assert!(pending && futures_util::poll!(second.as_mut()).is_pending());
+        links.count_ended(LinkId(1));
+        first.await;
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        links.remove(LinkId(2));
+        second.await;
+    }
+
+    #[test]
+    fn links_that_are_about_to_go_are_neither_told_nor_retired_again() {
+        let links = Links::new(OWN);
+        for (id, process) in [(1, 0), (2, 5), (3, 5), (4, 6)] {
+            links.add(&link(id, process, id));
+        }
+        links.set_retired(&[LinkId(2)]);
+        assert_eq!(links.of(Fid::new(1, 5)), [LinkId(3)]);
+        assert_eq!(links.others(), [LinkId(3), LinkId(4)]);
+        assert_eq!(links.processes(), [Fid::new(1, 5), Fid::new(1, 6)]);
+    }
+}
