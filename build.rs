@@ -1,4 +1,5 @@
-//! Stamps the commit into the binaries.
+//! Stamps the commit into the binaries, and gives them the run-time path of libmotr if that is the
+//! backend.
 
 use std::process::Command;
 
@@ -12,6 +13,9 @@ fn main() {
     // A source archive has no repository: the version alone must do.
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=HAX_COMMIT={commit}");
+    if let Ok(dir) = std::env::var("DEP_HAX_HALINK_RPATH") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{dir}");
+    }
 }
 
 fn git(args: &[&str]) -> Option<String> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{daemon, logging, sim, version};
+use crate::{daemon, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -63,6 +63,13 @@ fn run(config: Config) -> ExitCode {
     if let Err(error) = logging::init(&config.log) {
         eprintln!("hax: {error}");
         return ExitCode::from(EX_CONFIG);
+    }
+    // The runtime brings threads, with which the environment cannot be changed any more.
+    if version::is_libmotr()
+        && let Err(error) = traces::prepare(&config.ha.state_dir)
+    {
+        tracing::error!("ha.state_dir: {error:#}");
+        return ExitCode::FAILURE;
     }
     in_runtime(async {
         match daemon::run(config).await {

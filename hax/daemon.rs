@@ -61,6 +61,7 @@ pub async fn run(config: Config) -> Result<()> {
 /// The running daemon.
 struct Daemon {
     interface: Interface,
+    outbox: Outbox,
     bridge: BridgeHandle,
     view: View,
     tasks: Tasks,
@@ -119,7 +120,7 @@ impl Daemon {
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
-            outbox,
+            outbox: outbox.clone(),
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
             on_fatal_message: config.ha.on_fatal_message,
@@ -156,6 +157,7 @@ impl Daemon {
         tasks.add("http", tokio::spawn(server));
         Self {
             interface,
+            outbox,
             bridge,
             view,
             tasks,
@@ -183,6 +185,7 @@ impl Daemon {
     async fn drain(self) {
         let Self {
             interface,
+            outbox,
             bridge,
             view,
             mut tasks,
@@ -193,14 +196,17 @@ impl Daemon {
         stop.leader.cancel();
         tasks.join("http").await;
         tasks.join("leader").await;
+        if version::is_libmotr() {
+            outbox.retire_all().await;
+        }
         if let Err(error) = interface.stop().await {
             warn!(%error, "the interface did not stop in order");
         }
         tasks.join("router").await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
-        // The last way into the lane.
-        drop(bridge);
+        // The last ways into the lane, and into the interface.
+        drop((bridge, outbox));
         tasks.join("lane").await;
         stop.view.cancel();
         view.join().await;

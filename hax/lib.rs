@@ -16,4 +16,5 @@ pub mod http;
 pub mod logging;
 pub mod sim;
 pub mod tasks;
+pub mod traces;
 pub mod version;

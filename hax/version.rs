@@ -17,3 +17,8 @@ pub fn long() -> &'static str {
         )
     })
 }
+
+/// Whether Motr's own library is linked.
+pub fn is_libmotr() -> bool {
+    halink::backend() == "libmotr"
+}

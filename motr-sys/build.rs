@@ -1,13 +1,23 @@
 //! Compiles the C side with one backend and generates the bindings to
 //! `csrc/bridge.h`, the only header that bindgen sees.
+//!
+//! The backend is `embedded`, unless the feature `libmotr` or `MOTR_SYS_BACKEND=libmotr` asks for
+//! an installed Motr, which `MOTR_PREFIX` names or else pkg-config finds.
+
+#[path = "build/libmotr.rs"]
+mod libmotr;
 
 use std::env;
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Chooses the backend: `embedded` or `libmotr`.
+const CHOICE: &str = "MOTR_SYS_BACKEND";
+
 /// Sources in `csrc` that every backend has.
-const COMMON: [&str; 5] = ["args", "bridge", "map", "msg", "registry"];
+const COMMON: [&str; 6] = ["args", "bridge", "map", "msg", "prepare", "registry"];
 
 /// Where `m0_halon_interface` comes from.
 struct Backend {
@@ -19,6 +29,52 @@ struct Backend {
     includes: Vec<PathBuf>,
     /// Sources of the backend itself, in addition to [`COMMON`].
     sources: Vec<PathBuf>,
+    /// Flags of the compiler.
+    flags: Vec<OsString>,
+    /// Library to link and where it is.
+    library: Option<(&'static str, PathBuf)>,
+}
+
+/// The backend that was asked for.
+fn chosen() -> Result<Backend, Box<dyn Error>> {
+    let feature = env::var_os("CARGO_FEATURE_LIBMOTR").is_some();
+    let choice = env::var(CHOICE).unwrap_or_default();
+    match (choice.as_str(), feature) {
+        ("libmotr", _) | ("", true) => libmotr(),
+        ("embedded" | "", false) => embedded(),
+        ("embedded", true) => {
+            Err(format!("{CHOICE}=embedded, but the feature `libmotr` is on").into())
+        }
+        _ => Err(format!("{CHOICE}={choice}: it must be `embedded` or `libmotr`").into()),
+    }
+}
+
+/// An installed Motr.
+fn libmotr() -> Result<Backend, Box<dyn Error>> {
+    let motr = libmotr::find(|name| env::var_os(name))?;
+    // What Motr's headers want of those who include them.
+    let mut flags: Vec<OsString> = [
+        "-D_REENTRANT",
+        "-DM0_INTERNAL=",
+        "-DM0_EXTERN=extern",
+        "-fno-strict-aliasing",
+        // Motr's attributes and macros are not ours to judge, but its types in our code are.
+        "-Wno-attributes",
+        "-include",
+        "config.h",
+        "-isystem",
+    ]
+    .map(OsString::from)
+    .into();
+    flags.push(motr.include.into());
+    Ok(Backend {
+        name: "libmotr",
+        version: motr.version,
+        includes: Vec::new(),
+        sources: vec!["csrc/libmotr.c".into()],
+        flags,
+        library: Some(("motr", motr.lib)),
+    })
 }
 
 /// Our own implementation, linked where libmotr is not.
@@ -37,11 +93,17 @@ fn embedded() -> Result<Backend, Box<dyn Error>> {
         version: env::var("CARGO_PKG_VERSION")?,
         includes: vec![dir.join("include"), dir.to_path_buf()],
         sources,
+        flags: Vec::new(),
+        library: None,
     })
 }
 
 fn compile(backend: &Backend) -> Result<(), Box<dyn Error>> {
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    for flag in &backend.flags {
+        build.flag(flag);
+    }
+    build
         .std("gnu11")
         .define("_GNU_SOURCE", None)
         .define("HAX_BACKEND", format!("\"{}\"", backend.name).as_str())
@@ -59,6 +121,13 @@ fn compile(backend: &Backend) -> Result<(), Box<dyn Error>> {
         .try_compile("hax_motr_bridge")?;
     println!("cargo::metadata=backend={}", backend.name);
     println!("cargo::metadata=version={}", backend.version);
+    if let Some((name, dir)) = &backend.library {
+        println!("cargo::rustc-link-search=native={}", dir.display());
+        println!("cargo::rustc-link-lib=dylib={name}");
+        // Those who link a program give it this run-time path: it does not pass through crates.
+        println!("cargo::metadata=rpath={}", dir.display());
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", dir.display());
+    }
     Ok(())
 }
 
@@ -86,10 +155,20 @@ fn bind(out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    for dir in ["csrc", "embedded"] {
-        println!("cargo::rerun-if-changed={dir}");
+    for path in ["csrc", "embedded", "build"] {
+        println!("cargo::rerun-if-changed={path}");
     }
-    let backend = embedded()?;
+    for name in [
+        CHOICE,
+        libmotr::PREFIX,
+        libmotr::PKG_CONFIG,
+        "PKG_CONFIG_PATH",
+        "PKG_CONFIG_LIBDIR",
+        "PKG_CONFIG_SYSROOT_DIR",
+    ] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let backend = chosen()?;
     compile(&backend)?;
     bind(Path::new(&env::var("OUT_DIR")?))
 }

@@ -120,6 +120,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The environment can be changed only while there is one thread.
+    #[error("the process has more than one thread")]
+    Threads,
+    /// The library's environment could not be set.
+    #[error("cannot set the environment of the library: {0}")]
+    Prepare(Errno),
     /// `m0_halon_interface_init` failed.
     #[error("cannot initialise the HA interface: {0}")]
     Init(Errno),

@@ -8,12 +8,16 @@ mod callbacks;
 mod calls;
 mod message;
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use motr_sys as sys;
 
 pub(crate) use callbacks::Context;
 pub(crate) use calls::{Adopted, Bridge, Remote};
+
+use crate::error::{Errno, Error};
 
 /// Name of the backend that is linked: `libmotr` or `embedded`.
 #[must_use]
@@ -27,6 +31,25 @@ pub fn backend() -> String {
 pub fn version() -> String {
     // SAFETY: as above.
     unsafe { text(sys::hax_bridge_version()) }
+}
+
+/// Tells the library which directory, one that exists, its trace files go to: one of 16 MiB for each
+/// run. It does so by the environment, and therefore wants to be called before there are threads.
+///
+/// # Errors
+///
+/// [`Error::Threads`] if this process has more than one thread, or it cannot be known;
+/// [`Error::Prepare`].
+pub fn prepare(trace_dir: &Path) -> Result<(), Error> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads != 1 {
+        return Err(Error::Threads);
+    }
+    let dir = CString::new(trace_dir.as_os_str().as_bytes())
+        .map_err(|_| Error::Nul("directory of traces"))?;
+    // SAFETY: `dir` is a string, which is copied, and no other thread reads the environment: there is
+    // none.
+    Errno::check(unsafe { sys::hax_bridge_prepare(dir.as_ptr()) }).map_err(Error::Prepare)
 }
 
 /// An owned copy of a string of C, with U+FFFD for what is not UTF-8; empty for null.

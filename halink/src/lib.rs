@@ -54,7 +54,7 @@ pub use entrypoint::{CONFDS_MAX, Confd, ENDPOINT_MAX, EntrypointReply, Entrypoin
 pub use error::{Errno, Error, ReplyError, SendError};
 pub use event::{Ack, Event, Events, Received};
 pub use failure_vec::{FailureVec, FailureVecRep, FailureVecReq};
-pub use ffi::{backend, version};
+pub use ffi::{backend, prepare, version};
 pub use fid::{Fid, FidSyntax, FidType, Half, ParseFidError};
 pub use handle::{Handle, Stats};
 pub use id::{Epoch, LinkId, RequestId, Tag};

@@ -1,6 +1,8 @@
 //! The lane: one task that turns updates into notes and broadcasts them, one at a time
 //! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
 
+use std::time::Duration;
+
 use halink::{Ack, Fid, HaState, LinkId, Note};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,6 +16,9 @@ use crate::cluster::Snapshot;
 
 /// Broadcasts that may wait; one more is refused.
 const WAITING_MAX: usize = 64;
+
+/// How long the first view of the cluster is waited for, on behalf of a process that has come back.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(60);
 
 /// What came of a watch update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,6 +46,7 @@ enum Broadcast {
     Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
+    Resumed(LinkId),
 }
 
 /// A place in the lane.
@@ -74,6 +80,11 @@ impl Lane {
         let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
         let task = tokio::spawn(async move {
             while let Some(broadcast) = receiver.recv().await {
+                if let Broadcast::Resumed(link) = broadcast {
+                    let (outbox, links) = (outbox.clone(), std::sync::Arc::clone(&links));
+                    tokio::spawn(catch_up(link, outbox, links, view.clone()));
+                    continue;
+                }
                 let view = view.borrow().clone();
                 run(broadcast, &outbox, &links, &view).await;
             }
@@ -98,6 +109,12 @@ impl Lane {
         self.push(Broadcast::Isolate(link, process))
     }
 
+    /// Tells the process at the end of `link`, which had a link to an earlier run of the bridge, the
+    /// state of every process: there was nobody to tell it what changed in between.
+    pub fn resumed(&self, link: LinkId) -> Result<(), WatchError> {
+        self.push(Broadcast::Resumed(link))
+    }
+
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
         Ok(self.0.try_send(broadcast)?)
     }
@@ -116,11 +133,14 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
     match broadcast {
         Broadcast::Watch(update, reply) => {
             let notes = Notes::of(&update, view, links);
-            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
-            for process in notes
+            let failed: Vec<Fid> = notes
                 .failed_processes()
                 .filter(|process| links.is_up(*process, &view.processes))
-            {
+                .collect();
+            // What is under way to a process that is dead holds up the end of its link.
+            let dead: Vec<LinkId> = failed.iter().flat_map(|dead| links.of(*dead)).collect();
+            let links_reached = outbox.broadcast(notes.as_slice(), &dead).await;
+            for process in failed {
                 outbox
                     .retire(process, "Consul says that it has failed")
                     .await;
@@ -136,7 +156,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Motr(notes, ack) => {
             let notes = Notes::of_motr(notes);
-            let links_reached = outbox.broadcast(notes.as_slice(), None).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[]).await;
             debug!(
                 notes = notes.as_slice().len(),
                 links_reached, "broadcast an NVEC SET of Motr"
@@ -145,8 +165,28 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Isolate(link, process) => {
             let notes = Notes::of_process(process, HaState::Failed, view);
-            let links_reached = outbox.broadcast(notes.as_slice(), Some(link)).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[link]).await;
             error!(%process, links_reached, "told every other process that this one has failed");
         }
+        // Handled by a task of its own, which may have to wait.
+        Broadcast::Resumed(_) => {}
     }
+}
+
+/// Tells a process that has come back what it may have missed, once that is known: it may be faster
+/// than the first answer of Consul to a bridge that has just started.
+async fn catch_up(
+    link: LinkId,
+    outbox: Outbox,
+    links: std::sync::Arc<super::links::Links>,
+    mut view: watch::Receiver<Snapshot>,
+) {
+    let known = view.wait_for(|view| !view.processes.is_empty() && !view.tree.is_empty());
+    let view = match tokio::time::timeout(CATCH_UP_WAIT, known).await {
+        Ok(Ok(view)) => view.clone(),
+        _ => return debug!(%link, "nothing is known that a process may have missed"),
+    };
+    let notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
+    outbox.tell(link, notes.as_slice()).await;
+    debug!(%link, notes = notes.as_slice().len(), "told a process what it may have missed");
 }

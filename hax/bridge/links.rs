@@ -1,10 +1,11 @@
 //! The links that are alive.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use halink::{EntrypointRequest, Fid, Link, LinkId, RequestId};
+use tokio::sync::Notify;
 
 use crate::cluster::ProcessTable;
 
@@ -13,6 +14,8 @@ use crate::cluster::ProcessTable;
 pub struct Links {
     own: Fid,
     links: Mutex<BTreeMap<LinkId, Entry>>,
+    /// A message has ended.
+    ended: Notify,
     /// Unanswered requests of processes that had a link before. Every request ends with one
     /// event of a link, which takes it out.
     resuming: Mutex<HashSet<RequestId>>,
@@ -30,6 +33,10 @@ struct Entry {
     /// The process had a link before, to an earlier run of the bridge: what it reported then is
     /// in KV.
     resumed: bool,
+    /// Messages sent and not yet acknowledged.
+    unacknowledged: u64,
+    /// The library has been told to drop it.
+    retired: bool,
 }
 
 /// One link, for people.
@@ -57,6 +64,7 @@ impl Links {
         Self {
             own,
             links: Mutex::default(),
+            ended: Notify::new(),
             resuming: Mutex::default(),
         }
     }
@@ -78,8 +86,9 @@ impl Links {
         self.resuming().remove(&request);
     }
 
-    /// A link exists from here on.
-    pub fn add(&self, link: &Link) {
+    /// A link exists from here on. Returns whether the process had one before, to an earlier run of
+    /// the bridge.
+    pub fn add(&self, link: &Link) -> bool {
         let resumed = self.resuming().remove(&link.req_id);
         let entry = Entry {
             process: link.process,
@@ -88,13 +97,64 @@ impl Links {
             received: 0,
             up_since: None,
             resumed,
+            unacknowledged: 0,
+            retired: false,
         };
         self.lock().insert(link.id, entry);
+        resumed
     }
 
     /// A link is ending; nothing is sent on it any more.
     pub fn remove(&self, link: LinkId) -> Option<Fid> {
-        self.lock().remove(&link).map(|entry| entry.process)
+        let removed = self.lock().remove(&link).map(|entry| entry.process);
+        self.ended.notify_waiters();
+        removed
+    }
+
+    /// A message was sent.
+    pub fn count_sent(&self, link: LinkId) {
+        if let Some(entry) = self.lock().get_mut(&link) {
+            entry.unacknowledged += 1;
+        }
+    }
+
+    /// A message has been acknowledged, or never will be.
+    pub fn count_ended(&self, link: LinkId) {
+        if let Some(entry) = self.lock().get_mut(&link) {
+            entry.unacknowledged = entry.unacknowledged.saturating_sub(1);
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// Whether a message has been sent over the link that is not yet acknowledged.
+    pub fn is_owed(&self, link: LinkId) -> bool {
+        self.lock()
+            .get(&link)
+            .is_some_and(|entry| entry.unacknowledged > 0)
+    }
+
+    /// Waits until nothing is owed over the link, or it has gone.
+    pub async fn settled(&self, link: LinkId) {
+        loop {
+            let ended = self.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            if !self.is_owed(link) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The library has been told to drop these links.
+    pub fn set_retired(&self, retired: &[LinkId]) {
+        let mut links = self.lock();
+        for link in retired {
+            if let Some(entry) = links.get_mut(link) {
+                entry.retired = true;
+            }
+        }
     }
 
     /// A message came over a link.
@@ -121,11 +181,31 @@ impl Links {
             .map(|(id, _)| *id)
     }
 
-    /// The links of all other processes.
+    /// The links of all other processes, without those that are about to go.
     pub fn others(&self) -> Vec<LinkId> {
         self.lock()
             .iter()
-            .filter(|(_, entry)| entry.process != self.own)
+            .filter(|(_, entry)| entry.process != self.own && !entry.retired)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The other processes that have links.
+    pub fn processes(&self) -> Vec<Fid> {
+        let others: BTreeSet<Fid> = self
+            .lock()
+            .values()
+            .map(|entry| entry.process)
+            .filter(|process| *process != self.own)
+            .collect();
+        others.into_iter().collect()
+    }
+
+    /// The links of a process, without those that are about to go.
+    pub fn of(&self, process: Fid) -> Vec<LinkId> {
+        self.lock()
+            .iter()
+            .filter(|(_, entry)| entry.process == process && !entry.retired)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -133,11 +213,6 @@ impl Links {
     /// The process at the other end of a link.
     pub fn process_of(&self, link: LinkId) -> Option<Fid> {
         self.lock().get(&link).map(|entry| entry.process)
-    }
-
-    /// Whether a process has a link.
-    pub fn has(&self, process: Fid) -> bool {
-        self.lock().values().any(|entry| entry.process == process)
     }
 
     /// The Raft index at which a process reported that it is up, if it has a link over which it did.
@@ -179,5 +254,54 @@ impl Links {
     /// No code panics with the lock held, so a poisoned table is still a whole one.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, Entry>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Fid = Fid::new(1, 0);
+
+    fn link(id: u64, process: u64, request: u64) -> Link {
+        Link {
+            id: LinkId(id),
+            req_id: RequestId { hi: 0, lo: request },
+            process: Fid::new(1, process),
+            endpoint: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_is_settled_when_all_is_acknowledged_or_it_has_gone() {
+        let links = Links::new(OWN);
+        for id in 1..=2 {
+            links.add(&link(id, id, id));
+            links.count_sent(LinkId(id));
+            links.count_sent(LinkId(id));
+        }
+        links.settled(LinkId(3)).await;
+        let mut first = std::pin::pin!(links.settled(LinkId(1)));
+        let mut second = std::pin::pin!(links.settled(LinkId(2)));
+        links.count_ended(LinkId(1));
+        let pending = futures_util::poll!(first.as_mut()).is_pending();
+        assert!(pending && futures_util::poll!(second.as_mut()).is_pending());
+        links.count_ended(LinkId(1));
+        first.await;
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        links.remove(LinkId(2));
+        second.await;
+    }
+
+    #[test]
+    fn links_that_are_about_to_go_are_neither_told_nor_retired_again() {
+        let links = Links::new(OWN);
+        for (id, process) in [(1, 0), (2, 5), (3, 5), (4, 6)] {
+            links.add(&link(id, process, id));
+        }
+        links.set_retired(&[LinkId(2)]);
+        assert_eq!(links.of(Fid::new(1, 5)), [LinkId(3)]);
+        assert_eq!(links.others(), [LinkId(3), LinkId(4)]);
+        assert_eq!(links.processes(), [Fid::new(1, 5), Fid::new(1, 6)]);
     }
 }

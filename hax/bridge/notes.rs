@@ -47,6 +47,25 @@ impl Notes {
         notes
     }
 
+    /// The state of every process that has reported one or whose check is critical, and of its
+    /// services, for a process that is `told`. The bridge's `own` process is alive.
+    pub fn of_all(view: &Snapshot, own: Fid, told: Option<Fid>) -> Self {
+        let mut notes = Self::default();
+        let reported = view.processes.iter().map(|(process, _)| process);
+        let failing = view.failing.processes.keys().copied();
+        for process in reported.chain(failing) {
+            let state = match view.state_of(process) {
+                _ if Some(process) == told => None,
+                _ if process == own => Some(HaState::Online),
+                state => state,
+            };
+            if let Some(state) = state {
+                notes.add_process(process, state, view);
+            }
+        }
+        notes
+    }
+
     /// Notes as Motr sent them.
     pub fn of_motr(notes: impl IntoIterator<Item = Note>) -> Self {
         let mut collected = Self::default();

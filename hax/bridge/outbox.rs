@@ -8,7 +8,7 @@ use halink::{
     NvecSet, SendError,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::counters::Counters;
 use super::links::Links;
@@ -17,6 +17,11 @@ use super::links::Links;
 /// bound for a library that is stuck, not a delay.
 const RETIRE_WAIT: Duration = Duration::from_secs(1);
 
+/// How long a process that has stopped may take to acknowledge what was sent to it. A Motr process
+/// that comes back takes 5 s to give its old link up; what is sent meanwhile is tried again after
+/// 1, 2, 4 and 8 s, and the acknowledgement of its last words with it.
+const MEND_WAIT: Duration = Duration::from_secs(8);
+
 /// The sending side of the bridge.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -24,6 +29,7 @@ pub struct Outbox {
     links: Arc<Links>,
     counters: Arc<Counters>,
     deliveries: TaskTracker,
+    retiring: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Outbox {
@@ -34,6 +40,7 @@ impl Outbox {
             links,
             counters,
             deliveries: TaskTracker::new(),
+            retiring: Arc::default(),
         }
     }
 
@@ -43,13 +50,14 @@ impl Outbox {
     }
 
     /// Sends notes to every other process, and those that are not of processes to the bridge's
-    /// own link (`rfc/5-hax.md`, "Links"). `except` is left out. Returns the links reached.
-    pub async fn broadcast(&self, notes: &[Note], except: Option<LinkId>) -> usize {
+    /// own link (`rfc/5-hax.md`, "Links"). Links in `except` are left out. Returns the links
+    /// reached.
+    pub async fn broadcast(&self, notes: &[Note], except: &[LinkId]) -> usize {
         self.counters.broadcasts.increment();
         let vectors = split(notes);
         let mut reached = 0;
         for link in self.links.others() {
-            if Some(link) != except && self.send_all(link, &vectors).await {
+            if !except.contains(&link) && self.send_all(link, &vectors).await {
                 reached += 1;
             }
         }
@@ -61,12 +69,17 @@ impl Outbox {
         reached
     }
 
+    /// Sends notes to one process.
+    pub async fn tell(&self, link: LinkId, notes: &[Note]) {
+        self.send_all(link, &split(notes)).await;
+    }
+
     async fn send_all(&self, link: LinkId, vectors: &[NvecSet]) -> bool {
         for vector in vectors {
             match self.handle.send_nvec(link, vector).await {
                 Ok(delivery) => {
                     self.counters.broadcast_messages.increment();
-                    self.follow(link, delivery);
+                    self.follow(link, delivery, shown(&vector.notes));
                 }
                 Err(error) => {
                     self.not_sent(link, &error);
@@ -85,7 +98,7 @@ impl Outbox {
             notes,
         };
         match self.handle.send_nvec(link, &vector).await {
-            Ok(delivery) => self.follow(link, delivery),
+            Ok(delivery) => self.follow(link, delivery, None),
             Err(error) => self.not_sent(link, &error),
         }
     }
@@ -93,7 +106,7 @@ impl Outbox {
     /// Answers a failure vector.
     pub async fn answer_failure_vec(&self, link: LinkId, vector: &FailureVec) {
         match self.handle.send_failure_vec(link, vector).await {
-            Ok(delivery) => self.follow(link, delivery),
+            Ok(delivery) => self.follow(link, delivery, None),
             Err(error) => self.not_sent(link, &error),
         }
     }
@@ -102,41 +115,101 @@ impl Outbox {
     /// library acts on FAILED only when another state went before. When this returns, links that
     /// are made from here on are not touched.
     pub async fn retire(&self, process: Fid, why: &str) {
-        if process == self.links.own_process() || !self.links.has(process) {
-            return;
+        if process != self.links.own_process() {
+            self.retire_if(process, why, |_| true).await;
         }
+    }
+
+    /// Drops the link of a process that has stopped, once the acknowledgement of its last words
+    /// has left: while messages to the process wait for the link to be mended, so does that.
+    pub async fn retire_stopped(&self, link: LinkId, process: Fid) {
+        const WHY: &str = "it has stopped";
+        if !self.links.is_owed(link) {
+            return self.retire(process, WHY).await;
+        }
+        let outbox = self.clone();
+        self.deliveries.spawn(async move {
+            let settled = outbox.links.settled(link);
+            if tokio::time::timeout(MEND_WAIT, settled).await.is_err() {
+                info!(%process, %link, "a process that has stopped acknowledges nothing");
+            }
+            let still = |links: &[LinkId]| links.contains(&link);
+            outbox.retire_if(process, WHY, still).await;
+        });
+    }
+
+    /// Retires a process if `wanted` of its links, unless none is left.
+    async fn retire_if(&self, process: Fid, why: &str, wanted: impl Fn(&[LinkId]) -> bool) {
+        // One at a time: who comes second finds the links retired, and goes on when they are.
+        let _retiring = self.retiring.lock().await;
+        let links = self.links.of(process);
         let Some(own) = self.links.own_link() else {
             return;
         };
+        if links.is_empty() || !wanted(&links) {
+            return;
+        }
         info!(%process, why, "dropping the links of the process");
         self.counters.retired.increment();
+        self.fail(own, &[process]).await;
+        self.links.set_retired(&links);
+    }
+
+    /// Drops every link of every other process: all at once, where the library's own stop takes
+    /// them one after another and waits for each that is dead.
+    pub async fn retire_all(&self) {
+        let _retiring = self.retiring.lock().await;
+        let processes = self.links.processes();
+        let Some(own) = self.links.own_link() else {
+            return;
+        };
+        if !processes.is_empty() {
+            info!(
+                number = processes.len(),
+                "dropping the links of all processes"
+            );
+            self.fail(own, &processes).await;
+        }
+    }
+
+    /// Tells the library that processes have failed, after another state of theirs.
+    async fn fail(&self, own: LinkId, processes: &[Fid]) {
         for state in [HaState::Transient, HaState::Failed] {
-            let note = Note {
-                object: process,
+            let note = |object: &Fid| Note {
+                object: *object,
                 state,
             };
-            let vector = NvecSet {
-                id_of_get: 0,
-                ignore_same_state: true,
-                notes: vec![note],
-            };
-            match self.handle.send_nvec(own, &vector).await {
-                Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
-                    Ok(DeliveryOutcome::Delivered) => {}
-                    Ok(DeliveryOutcome::NotDelivered) => return,
-                    Err(_) => warn!(%process, "the self link does not take notes"),
-                },
-                Err(error) => return self.not_sent(own, &error),
+            let notes: Vec<Note> = processes.iter().map(note).collect();
+            for vector in split(&notes) {
+                match self.handle.send_nvec(own, &vector).await {
+                    Ok(delivery) => match tokio::time::timeout(RETIRE_WAIT, delivery).await {
+                        Ok(DeliveryOutcome::Delivered) => {}
+                        Ok(DeliveryOutcome::NotDelivered) => return,
+                        Err(_) => warn!("the self link does not take notes"),
+                    },
+                    Err(error) => return self.not_sent(own, &error),
+                }
             }
         }
     }
 
-    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link.
-    fn follow(&self, link: LinkId, delivery: Delivery) {
+    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link. The end of one
+    /// with notes to show is logged.
+    fn follow(&self, link: LinkId, delivery: Delivery, notes: Option<String>) {
         let counters = Arc::clone(&self.counters);
+        let process = self.links.process_of(link).map(|fid| fid.to_string());
+        let links = Arc::clone(&self.links);
+        links.count_sent(link);
         self.deliveries.spawn(async move {
-            match delivery.await {
-                DeliveryOutcome::Delivered => counters.delivered.increment(),
+            let outcome = delivery.await;
+            links.count_ended(link);
+            match outcome {
+                DeliveryOutcome::Delivered => {
+                    counters.delivered.increment();
+                    if let Some(notes) = notes {
+                        debug!(%link, process, notes, "notes delivered");
+                    }
+                }
                 DeliveryOutcome::NotDelivered => {
                     debug!(%link, "a message was not delivered: its link has ended");
                     counters.not_delivered.increment();
@@ -149,6 +222,15 @@ impl Outbox {
         warn!(%link, %error, "a message was not sent");
         self.counters.send_errors.increment();
     }
+}
+
+/// Notes for the log, if it shows them.
+fn shown(notes: &[Note]) -> Option<String> {
+    if !tracing::enabled!(Level::DEBUG) {
+        return None;
+    }
+    let shown = |note: &Note| format!("{}={}", note.object, note.state.as_str());
+    Some(notes.iter().map(shown).collect::<Vec<_>>().join(" "))
 }
 
 fn split(notes: &[Note]) -> Vec<NvecSet> {

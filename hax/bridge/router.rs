@@ -47,7 +47,13 @@ impl Router {
                 Event::LinkConnected(link) => {
                     info!(link = %link.id, process = %link.process, endpoint = link.endpoint,
                         "link connected");
-                    self.links.add(&link);
+                    if self.links.add(&link)
+                        && link.process != self.links.own_process()
+                        && let Err(error) = self.lane.resumed(link.id)
+                    {
+                        warn!(link = %link.id, %error, "a process is not told what it has missed");
+                        self.counters.broadcasts_refused.increment();
+                    }
                 }
                 Event::LinkReused(link) => {
                     debug!(link = %link.id, process = %link.process, "link reused");

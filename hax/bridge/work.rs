@@ -147,7 +147,14 @@ impl Work {
             "process status is in KV");
         // Nothing else would ever drop the link of a process that has stopped.
         if status.event == ProcessEvent::Stopped {
-            self.retire_owner(link, process, "it has stopped").await;
+            self.retire_stopped(link, process).await;
+        }
+    }
+
+    /// Retires a process that has stopped, in time, by the same rule as [`Self::retire_owner`].
+    async fn retire_stopped(&self, link: LinkId, process: Fid) {
+        if self.links.process_of(link) == Some(process) {
+            self.outbox.retire_stopped(link, process).await;
         }
     }
 

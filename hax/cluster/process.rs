@@ -74,6 +74,11 @@ impl ProcessTable {
         status.is_up().then_some(*index)
     }
 
+    /// Whether no process has a status.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All statuses, by fid.
     pub fn iter(&self) -> impl Iterator<Item = (Fid, StoredStatus)> {
         self.0

@@ -70,12 +70,14 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         "panic" => Some(FatalMessage::Panic),
         _ => None,
     });
+    let state_dir = r.text(&schema::HA_STATE_DIR, value::file);
     Some(HaConfig {
         endpoint: endpoint?,
         process: process?,
         ha_service: ha_service?,
         rm_service: rm_service?,
         on_fatal_message: on_fatal_message?,
+        state_dir: state_dir?,
     })
 }
 

@@ -52,6 +52,8 @@ pub struct HaConfig {
     pub rm_service: Fid,
     /// What a fatal message does.
     pub on_fatal_message: FatalMessage,
+    /// Where libmotr leaves its trace files.
+    pub state_dir: PathBuf,
 }
 
 /// What is done on a message that 5/HAX answers with `m0_panic()` (keepalive, BE I/O

@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
             Kind::Duration => "a duration such as \"2s\"",
             Kind::Size => "a size such as \"16MiB\"",
             Kind::Fid => "a fid such as \"0x7200000000000001:0x4\"",
-            Kind::Text | Kind::Choice | Kind::File => "a string",
+            Kind::Text | Kind::Choice | Kind::File | Kind::Directory => "a string",
         };
         let problem = Problem::WrongType {
             expected: expected.to_owned(),

@@ -50,6 +50,8 @@ pub enum Kind {
     Fid,
     /// Path of a file.
     File,
+    /// Path of a directory.
+    Directory,
 }
 
 impl fmt::Display for Kind {
@@ -62,6 +64,7 @@ impl fmt::Display for Kind {
             Self::Size => "size",
             Self::Fid => "fid",
             Self::File => "file",
+            Self::Directory => "directory",
         })
     }
 }
@@ -182,6 +185,10 @@ keys! {
     HA_ON_FATAL_MESSAGE = "ha.on_fatal_message", Choice, DefaultValue::Value("isolate"),
         Range::OneOf(&["isolate", "panic"]),
         "On a message 5/HAX calls fatal: drop the link it came on, or stop the bridge.";
+
+    /// Where a distribution keeps what a daemon leaves behind.
+    HA_STATE_DIR = "ha.state_dir", Directory, DefaultValue::Value("/var/lib/hax"), PATH_RULE,
+        "Directory for the trace files of libmotr, which is made if absent; not used without libmotr.";
 
     /// Long enough for a Consul leader election in most clusters' calm state, short
     /// enough that a starting process is told to ask again before its operator worries.

@@ -378,7 +378,9 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		on_entrypoint_request, on_msg_received, on_msg_is_delivered,
 		on_msg_is_not_delivered, on_link_connected, on_link_reused,
 		on_link_absent, on_link_is_disconnecting, on_link_disconnected);
-	if (rc != 0)
+	if (rc == 0)
+		hax_backend_started();
+	else
 		settle(b);
 	b->started = rc == 0;
 	return rc;

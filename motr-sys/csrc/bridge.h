@@ -255,6 +255,16 @@ const char *hax_bridge_backend(void);
 const char *hax_bridge_version(void);
 
 /**
+ * Says where the library may leave files: trace files of 16 MiB, one for each
+ * run.  It sets environment variables: before init, and while the process has
+ * one thread.
+ *
+ * @param trace_dir  a directory that exists
+ * @return 0; -EINVAL; -ENOMEM
+ */
+int hax_bridge_prepare(const char *trace_dir);
+
+/**
  * Initialises the library for this process.
  *
  * @param node_uuid  textual UUID of the node, or NULL for none

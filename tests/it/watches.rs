@@ -135,8 +135,9 @@ async fn checks_fail_processes_and_a_lost_node_fails_all_of_its_own() {
     let mut checks: Vec<Value> = serde_json::from_str(&payload).unwrap();
     checks.retain(|check| check["CheckID"] == "serfHealth");
     checks[0]["Status"] = json!("critical");
+    // The victim itself is dead to the bridge: it is told nothing more.
     let before = heard.notes().len();
-    let outcome = json!({ "notes": 9, "links": 2, "ignored": 0 });
+    let outcome = json!({ "notes": 9, "links": 1, "ignored": 0 });
     post(&bridge, "/watch/checks", json!(checks).to_string(), outcome).await;
     for key in 1..=3 {
         for object in [process(key), service(2 * key), service(2 * key + 1)] {
@@ -271,4 +272,25 @@ async fn a_watch_of_the_agent_tells_failed_and_then_online() {
         told(&survivor, object, HaState::Online).await;
     }
     assert_eq!(again.state().borrow().closes, 0);
+}
+
+#[tokio::test]
+async fn a_process_that_comes_back_is_told_what_changed_while_there_was_no_bridge() {
+    let cluster = Cluster::small(2).await;
+    let mut bridge = Bridge::start(&cluster).await;
+    let (listener, heard) = started(&bridge, 2).await;
+    started(&bridge, 3).await;
+    bridge.kill();
+    let stopped = r#"{"state":"M0_CONF_HA_PROCESS_STOPPED","type":"M0_CONF_HA_PROCESS_M0D"}"#;
+    let key = format!("processes/{}", process(3));
+    cluster.put(&key, stopped).await;
+    bridge.restart().await;
+    for object in [process(3), service(6), service(7)] {
+        told(&listener, object, HaState::Failed).await;
+    }
+    told(&listener, process(0), HaState::Online).await;
+    let of_itself = heard_pairs(&heard)
+        .iter()
+        .any(|(object, _)| *object == process(2));
+    assert!(!of_itself);
 }

@@ -7,8 +7,8 @@
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
 
 use motr_sys as sys;
 use tokio::sync::mpsc;
@@ -24,6 +24,7 @@ use crate::fid::Fid;
 use crate::handle::{Command, Counters};
 use crate::id::{Epoch, LinkId, RequestId, Tag};
 use crate::link::Link;
+use crate::sync::lock;
 
 /// What the callbacks work with.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     counters: Arc<Counters>,
     /// Our own process.
     process: Fid,
+    /// Requests of other processes that came before the interface has started, if they are held.
+    early: Mutex<Option<Vec<EntrypointRequest>>>,
     /// The interface, once `init` has made it; for the callbacks that call back.
     bridge: AtomicPtr<sys::hax_bridge>,
 }
@@ -49,6 +52,10 @@ impl Context {
         process: Fid,
     ) -> Context {
         let bridge = AtomicPtr::new(ptr::null_mut());
+        // libmotr numbers links from 1 in each run, and takes a process that comes back from an
+        // earlier run for whoever has its old number now. The bridge moves the numbers on when the
+        // start is over, so nobody but our own process gets one before.
+        let early = (super::backend() == "libmotr").then(Vec::new);
         Context {
             events,
             commands,
@@ -56,7 +63,25 @@ impl Context {
             gate,
             counters,
             process,
+            early: Mutex::new(early),
             bridge,
+        }
+    }
+
+    /// Reports a request; one that comes too early waits for [`Context::started`].
+    fn report_request(&self, request: EntrypointRequest) {
+        let mut early = lock(&self.early);
+        match early.as_mut() {
+            Some(held) if request.process != self.process => held.push(request),
+            _ => self.events.send(Event::Entrypoint(request)),
+        }
+    }
+
+    /// The interface has started: reports what was held, in the order in which it came.
+    pub(super) fn started(&self) {
+        let mut early = lock(&self.early);
+        for request in early.take().into_iter().flatten() {
+            self.events.send(Event::Entrypoint(request));
         }
     }
 
@@ -125,7 +150,7 @@ unsafe extern "C" fn on_entrypoint_request(
         if request.process == context.process && context.gate.requested(request.req_id) {
             give_up_start(context, request.req_id);
         } else {
-            context.events.send(Event::Entrypoint(request));
+            context.report_request(request);
         }
     };
     // SAFETY: `ctx` is what `init` was given.
@@ -359,6 +384,32 @@ mod tests {
         // SAFETY: as above.
         unsafe { on_entrypoint_request(fixture.ctx(), &request) };
         assert!(fixture.events.is_empty());
+    }
+
+    #[test]
+    fn requests_that_are_held_are_reported_in_order_when_the_start_is_over() {
+        let mut fixture = Fixture::new();
+        fixture.context.early = Mutex::new(Some(Vec::new()));
+        let ask = |fixture: &Fixture, key| {
+            let request = sys::hax_entrypoint_request {
+                process: convert::raw_fid(Fid::new(1, key)),
+                ..Default::default()
+            };
+            // SAFETY: the context and the request are alive.
+            unsafe { on_entrypoint_request(fixture.ctx(), &request) };
+        };
+        let asked = |fixture: &mut Fixture| match fixture.event() {
+            Event::Entrypoint(request) => request.process.key(),
+            other => panic!("not a request: {other:?}"),
+        };
+        for key in [3, 1, 2] {
+            ask(&fixture, key);
+        }
+        assert_eq!(asked(&mut fixture), 1, "our own is not held");
+        assert!(fixture.events.is_empty());
+        fixture.context.started();
+        ask(&fixture, 4);
+        assert_eq!([3, 2, 4].map(|_| asked(&mut fixture)), [3, 2, 4]);
     }
 
     #[test]

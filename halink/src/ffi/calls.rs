@@ -83,6 +83,10 @@ impl Bridge {
             sys::hax_bridge_start(self.raw.as_ptr(), endpoint.as_ptr(), &process, &ha, &rm)
         };
         let result = Errno::check(rc);
+        if result.is_ok() {
+            // SAFETY: from `Arc::into_raw` in `init`, and released in `drop` only.
+            unsafe { &*self.context }.started();
+        }
         self.progress.advance_start(result)?;
         result.map_err(|errno| Error::Start {
             endpoint: endpoint.to_string_lossy().into_owned(),
