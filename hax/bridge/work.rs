@@ -20,7 +20,7 @@ use super::job::{Job, Task};
 use super::links::Links;
 use super::outbox::Outbox;
 use super::record::Record;
-use crate::cluster::{self, Snapshot, StoredStatus, process::key};
+use crate::cluster::{self, Snapshot, StoredStatus, StoredType, process::key};
 use crate::dispatch::{Answer, Handler};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
@@ -135,7 +135,7 @@ impl Work {
     async fn process_event(&self, link: LinkId, process: Fid, status: ProcessStatus, ack: Ack) {
         let stored = StoredStatus {
             state: status.event,
-            kind: status.kind,
+            kind: status.kind.into(),
         };
         let Some(index) = self.write(process, stored).await else {
             return;
@@ -248,12 +248,12 @@ impl Work {
     }
 
     /// What kind of process KV has on record, M0D if none.
-    fn kind_of(&self, process: Fid) -> ProcessType {
+    fn kind_of(&self, process: Fid) -> StoredType {
         self.view
             .borrow()
             .processes
             .get(process)
-            .map_or(ProcessType::M0d, |status| status.kind)
+            .map_or(StoredType::Motr(ProcessType::M0d), |status| status.kind)
     }
 
     /// Runs `call` until it succeeds or fails for good.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use halink::{Fid, ProcessEvent, ProcessType};
 use serde::{Deserialize, Serialize};
 
+use super::StoredType;
+
 /// Prefix of the canonical keys.
 pub const PREFIX: &str = "processes/";
 /// Prefix of the alias that 5/HAX names.
@@ -17,7 +19,7 @@ pub struct StoredStatus {
     pub state: ProcessEvent,
     /// What kind of process reported it: m0mkfs and m0d share fids.
     #[serde(rename = "type")]
-    pub kind: ProcessType,
+    pub kind: StoredType,
 }
 
 impl StoredStatus {

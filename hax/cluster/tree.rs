@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use halink::{Fid, FidType, HaState};
 use serde::Deserialize;
 
+use super::Relations;
+
 /// The container of fids that Hare's tools allocate: a decimal key in KV or in Consul stands for
 /// the fid with this container and the type at hand (4/KV).
 const CONTAINER: u64 = 1;
@@ -22,6 +24,7 @@ pub struct ConfTree {
     services_of: HashMap<Fid, Vec<Fid>>,
     twin_of: HashMap<Fid, Fid>,
     processes_on: HashMap<String, Vec<Fid>>,
+    relations: Relations,
 }
 
 /// The value of an object's key; other members are other readers' business.
@@ -42,6 +45,7 @@ impl ConfTree {
             let parts: Vec<&str> = key.split('/').collect();
             if let ["m0conf", path @ ..] = parts.as_slice() {
                 tree.add(path, value);
+                tree.relations.add(path, value);
             }
         }
         tree.sort();
@@ -142,6 +146,11 @@ impl ConfTree {
     /// The processes configured on a node, by the node's name.
     pub fn processes_on(&self, node: &str) -> &[Fid] {
         self.processes_on.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// What belongs to what, and what is stored of it in Hare's words.
+    pub fn relations(&self) -> &Relations {
+        &self.relations
     }
 
     /// Objects the tree knows.
