@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
+    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router,
+    StateTree, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::dispatch::Dispatcher;
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
@@ -95,10 +96,22 @@ impl Daemon {
             Arc::clone(&links),
             Arc::clone(&counters),
         );
+        let (lane, lane_task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
+        let mut record = Record::new(consul.clone(), config.kv.process_alias);
+        if config.ha.profile == Profile::Hare {
+            record = record.with_states(StateTree {
+                consul: consul.clone(),
+                view: view.snapshots(),
+                own: config.ha.process,
+                alias: config.kv.process_alias,
+            });
+        }
         let work = Work {
             consul: consul.clone(),
             node: config.node.name.clone(),
             outbox: outbox.clone(),
+            lane: lane.clone(),
+            profile: config.ha.profile,
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
             view: view.snapshots(),
@@ -106,7 +119,7 @@ impl Daemon {
                 min: config.retry.min,
                 max: config.retry.max,
             },
-            record: Record::new(consul.clone(), config.kv.process_alias),
+            record,
             unknown: Default::default(),
         };
         let (dispatcher, task) = Dispatcher::spawn(
@@ -115,8 +128,7 @@ impl Daemon {
             stop.dispatcher.clone(),
         );
         tasks.add("dispatcher", task);
-        let (lane, task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
-        tasks.add("lane", task);
+        tasks.add("lane", lane_task);
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),

@@ -11,8 +11,10 @@ use tracing::{debug, error, info};
 
 use super::notes::Notes;
 use super::outbox::Outbox;
+use super::state_tree::Written;
 use super::update::WatchUpdate;
 use crate::cluster::Snapshot;
+use crate::profile::Audience;
 
 /// Broadcasts that may wait; one more is refused.
 const WAITING_MAX: usize = 64;
@@ -47,6 +49,7 @@ enum Broadcast {
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
     Resumed(LinkId),
+    Written(Fid, Written, oneshot::Sender<()>),
 }
 
 /// A place in the lane.
@@ -115,6 +118,21 @@ impl Lane {
         self.push(Broadcast::Resumed(link))
     }
 
+    /// Tells what came of a status of a process, and waits until it has been handed to every link.
+    /// It waits for a place in the lane: who has written a status must not lose what it says.
+    pub async fn written(&self, process: Fid, written: Written) {
+        // The bridge's own link is for retiring processes, which is all the library needs of these.
+        if written.to != Audience::Everyone {
+            return;
+        }
+        let (reply, done) = oneshot::channel();
+        let broadcast = Broadcast::Written(process, written, reply);
+        if self.0.send(broadcast).await.is_ok() {
+            // Without a reply the bridge is stopping, and there is nobody to tell.
+            let _ = done.await;
+        }
+    }
+
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
         Ok(self.0.try_send(broadcast)?)
     }
@@ -167,6 +185,16 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
             let notes = Notes::of_process(process, HaState::Failed, view);
             let links_reached = outbox.broadcast(notes.as_slice(), &[link]).await;
             error!(%process, links_reached, "told every other process that this one has failed");
+        }
+        Broadcast::Written(process, Written { notes, .. }, done) => {
+            let failed = |note: &Note| note.object == process && note.state == HaState::Failed;
+            let gone = match notes.iter().any(failed) {
+                true => links.of(process),
+                false => Vec::new(),
+            };
+            let links_reached = outbox.broadcast(&notes, &gone).await;
+            debug!(%process, notes = notes.len(), links_reached, "broadcast a status");
+            let _ = done.send(());
         }
         // Handled by a task of its own, which may have to wait.
         Broadcast::Resumed(_) => {}

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use consul_client::{Client, Error, Index, TxnOp};
 use halink::Fid;
 
+use super::state_tree::{StateTree, Written};
 use crate::cluster::{StoredStatus, process};
 
 /// Processes whose index is remembered; it only saves reading it.
@@ -25,6 +26,7 @@ pub struct Record {
     consul: Client,
     alias: bool,
     known: Mutex<HashMap<Fid, Index>>,
+    states: Option<StateTree>,
 }
 
 impl Record {
@@ -34,15 +36,26 @@ impl Record {
             consul,
             alias,
             known: Mutex::default(),
+            states: None,
         }
     }
 
-    /// Makes one attempt to write a status, both keys in one transaction. Returns the
-    /// `ModifyIndex` it got.
+    /// A record that keeps the states under `m0conf/` as well, each with the status it comes of.
+    pub fn with_states(self, states: StateTree) -> Self {
+        Self {
+            states: Some(states),
+            ..self
+        }
+    }
+
+    /// Makes one attempt to write a status, both keys in one transaction.
     ///
     /// # Errors
     /// Those of Consul; after one that may have taken effect, the attempt is to be repeated.
-    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<Index, Error> {
+    pub async fn write(&self, process: Fid, status: StoredStatus) -> Result<Written, Error> {
+        if let Some(states) = &self.states {
+            return states.write(process, status).await;
+        }
         let mut index = match self.known(process) {
             Some(index) => index,
             None => self.read(process).await?,
@@ -59,7 +72,7 @@ impl Record {
                     let written = pairs.first().map(|pair| pair.modify_index);
                     self.remember(process, written);
                     // Consul answers every write with its pair.
-                    return Ok(written.unwrap_or_default());
+                    return Ok(Written::silent(written.unwrap_or_default()));
                 }
                 Err(Error::Aborted(reason)) => reason,
                 Err(error) => return Err(error),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use consul_client::Client;
+use consul_client::{Client, StateFilter};
 use halink::{
     Ack, EntrypointRequest, Fid, HaState, LinkId, Note, NvecGet, ProcessEvent, ProcessStatus,
     ProcessType,
@@ -17,11 +17,15 @@ use tracing::{debug, error, info, warn};
 use super::counters::Counters;
 use super::entrypoint;
 use super::job::{Job, Task};
+use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
 use super::record::Record;
+use super::state_tree::Written;
 use crate::cluster::{self, Snapshot, StoredStatus, StoredType, process::key};
+use crate::config::Profile;
 use crate::dispatch::{Answer, Handler};
+use crate::profile::{self, Checks};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
 /// said either.
@@ -45,6 +49,10 @@ pub struct Work {
     pub node: String,
     /// Replies.
     pub outbox: Outbox,
+    /// Broadcasts.
+    pub lane: Lane,
+    /// `ha.profile`.
+    pub profile: Profile,
     /// Live links.
     pub links: Arc<Links>,
     /// Counters.
@@ -137,11 +145,12 @@ impl Work {
             state: status.event,
             kind: status.kind.into(),
         };
-        let Some(index) = self.write(process, stored).await else {
+        let Some(written) = self.write(process, stored).await else {
             return;
         };
-        let up_since = stored.is_up().then_some(index);
+        let up_since = stored.is_up().then_some(written.index.0);
         self.links.set_up(link, process, up_since);
+        self.lane.written(process, written).await;
         ack.delivered().await;
         info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
             "process status is in KV");
@@ -166,17 +175,16 @@ impl Work {
         }
     }
 
-    /// Writes a status until Consul has it. Returns the Raft index of the change; `None`: Consul
-    /// never will have it.
-    async fn write(&self, process: Fid, status: StoredStatus) -> Option<u64> {
+    /// Writes a status until Consul has it; `None`: it never will.
+    async fn write(&self, process: Fid, status: StoredStatus) -> Option<Written> {
         let what = format!("writing {}", key(process));
         let written = self
             .retry(&what, || self.record.write(process, status))
             .await;
         match written {
-            Ok(index) => {
+            Ok(written) => {
                 self.counters.process_events.increment();
-                Some(index.0)
+                Some(written)
             }
             Err(error) => {
                 error!(%process, status = ?status, %error,
@@ -199,9 +207,10 @@ impl Work {
             }
         };
         let own = self.links.own_process();
+        let state_of = self.answers(snapshot).await;
         let mut unknown = Vec::new();
         let mut note = |object: Fid| {
-            let state = match snapshot.state_of(object) {
+            let state = match state_of(object) {
                 // This code runs, so the bridge is alive, whatever its check said last.
                 _ if object == own => HaState::Online,
                 Some(state) => state,
@@ -215,6 +224,33 @@ impl Work {
         let notes = get.objects.iter().map(|object| note(*object)).collect();
         self.log_unknown(unknown);
         notes
+    }
+
+    /// How objects are answered for in this profile.
+    async fn answers(&self, snapshot: Snapshot) -> impl Fn(Fid) -> Option<HaState> {
+        let own = self.links.own_process();
+        let checks = match self.profile {
+            Profile::FiveHax => None,
+            Profile::Hare => Some(self.checks().await),
+        };
+        move |object| match &checks {
+            None => snapshot.state_of(object),
+            Some(checks) => profile::state_of(&snapshot, checks, own, object),
+        }
+    }
+
+    /// All checks; none, which makes every process TRANSIENT, if Consul does not tell.
+    async fn checks(&self) -> Checks {
+        let health = self.consul.health();
+        let read = || health.state(StateFilter::Any);
+        match self.retry("reading the checks", read).await {
+            Ok(checks) => Checks::of(&checks.value),
+            Err(error) => {
+                error!(%error, "an NVEC GET is answered without the checks");
+                self.counters.final_errors.increment();
+                Checks::default()
+            }
+        }
     }
 
     /// Says once of each object that nothing is known of it.
@@ -240,7 +276,8 @@ impl Work {
             state: ProcessEvent::Stopped,
             kind,
         };
-        if self.write(process, status).await.is_some() {
+        if let Some(written) = self.write(process, status).await {
+            self.lane.written(process, written).await;
             ack.delivered().await;
         }
         self.retire_owner(link, process, "it sent a fatal message")

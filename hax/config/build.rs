@@ -8,7 +8,7 @@ use halink::FidType;
 use super::error::Found;
 use super::model::{
     ClientCertificate, Config, ConsulConfig, EntrypointConfig, FatalMessage, HaConfig, HttpConfig,
-    KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
+    KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, Profile, RetryConfig,
 };
 use super::reader::Reader;
 use super::schema::{self, KeyDoc, Range};
@@ -70,6 +70,11 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         "panic" => Some(FatalMessage::Panic),
         _ => None,
     });
+    let profile = choice(r, &schema::HA_PROFILE, |word| match word {
+        "5/HAX" => Some(Profile::FiveHax),
+        "hare" => Some(Profile::Hare),
+        _ => None,
+    });
     let state_dir = r.text(&schema::HA_STATE_DIR, value::file);
     Some(HaConfig {
         endpoint: endpoint?,
@@ -77,6 +82,7 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         ha_service: ha_service?,
         rm_service: rm_service?,
         on_fatal_message: on_fatal_message?,
+        profile: profile?,
         state_dir: state_dir?,
     })
 }

@@ -23,7 +23,7 @@ pub use error::{ConfigError, ConfigErrors, Hint, Position, Problem};
 pub use model::{
     ClientCertificate, Config, ConsulAddress, ConsulConfig, Endpoint, EntrypointConfig,
     FatalMessage, HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogDirectives,
-    LogFormat, NodeConfig, RetryConfig, SecretFile,
+    LogFormat, NodeConfig, Profile, RetryConfig, SecretFile,
 };
 pub use schema::{DefaultValue, KeyDoc, Kind, Range, reference, reference_table};
 

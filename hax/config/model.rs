@@ -52,6 +52,8 @@ pub struct HaConfig {
     pub rm_service: Fid,
     /// What a fatal message does.
     pub on_fatal_message: FatalMessage,
+    /// Whose behaviour.
+    pub profile: Profile,
     /// Where libmotr leaves its trace files.
     pub state_dir: PathBuf,
 }
@@ -64,6 +66,15 @@ pub enum FatalMessage {
     Isolate,
     /// The bridge stops, as 5/HAX says.
     Panic,
+}
+
+/// Whose behaviour the bridge has where 5/HAX and Hare differ (`rfc/11-hare-profile.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// What 5/HAX says.
+    FiveHax,
+    /// What Hare's bridge does: it keeps the states of objects under `m0conf/` as well.
+    Hare,
 }
 
 /// Entrypoint requests.

@@ -186,6 +186,10 @@ keys! {
         Range::OneOf(&["isolate", "panic"]),
         "On a message 5/HAX calls fatal: drop the link it came on, or stop the bridge.";
 
+    /// 5/HAX is the specification; Hare goes beyond it.
+    HA_PROFILE = "ha.profile", Choice, DefaultValue::Value("5/HAX"), Range::OneOf(&["5/HAX", "hare"]),
+        "Whose behaviour: what 5/HAX says, or what Hare's bridge does beyond it with states under `m0conf/`.";
+
     /// Where a distribution keeps what a daemon leaves behind.
     HA_STATE_DIR = "ha.state_dir", Directory, DefaultValue::Value("/var/lib/hax"), PATH_RULE,
         "Directory for the trace files of libmotr, which is made if absent; not used without libmotr.";

@@ -34,6 +34,7 @@ fn a_minimal_file_takes_every_default() {
     assert_eq!(config.ha.ha_service, Fid::new(0x7300_0000_0000_0001, 1));
     assert_eq!(config.ha.rm_service, Fid::new(0x7300_0000_0000_0001, 2));
     assert_eq!(config.ha.on_fatal_message, FatalMessage::Isolate);
+    assert_eq!(config.ha.profile, Profile::FiveHax);
     assert_eq!(config.entrypoint.timeout, Duration::from_secs(2));
     assert_eq!(config.consul.address.as_str(), "http://127.0.0.1:8500");
     assert_eq!(config.consul.timeout, Duration::from_secs(5));
@@ -54,7 +55,7 @@ fn a_minimal_file_takes_every_default() {
 #[test]
 fn every_key_can_be_given() {
     let config = parse(&format!(
-        "{MINIMAL}on_fatal_message = \"panic\"\n\
+        "{MINIMAL}on_fatal_message = \"panic\"\nprofile = \"hare\"\n\
          [entrypoint]\ntimeout = \"100ms\"\n\
          [consul]\naddress = \"https://consul.example:8501/\"\ntoken_file = \"/etc/hax/token\"\n\
          ca_file = \"/etc/hax/ca.pem\"\ncert_file = \"/etc/hax/cert.pem\"\nkey_file = \"/etc/hax/key.pem\"\n\
@@ -82,6 +83,7 @@ fn every_key_can_be_given() {
     assert_eq!(config.consul.datacenter.as_deref(), Some("dc-1"));
     assert_eq!(config.http.listen.to_string(), "[::1]:0");
     assert_eq!(config.ha.on_fatal_message, FatalMessage::Panic);
+    assert_eq!(config.ha.profile, Profile::Hare);
     assert!(!config.leader.elect && !config.kv.process_alias);
     assert_eq!(config.log.format, LogFormat::Json);
 }

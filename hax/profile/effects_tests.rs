@@ -557,3 +557,22 @@ fn an_event_takes_one_transaction_and_three_with_161_drives() {
     assert_eq!(drives.count(), 161);
     assert!(effects.states.len() - 161 + 2 <= 64);
 }
+
+/// Whatever part of the transactions was committed, the event that comes again makes the rest whole.
+#[test]
+fn a_crash_between_transactions_heals_when_the_event_comes_again() {
+    for event in [Started, DtmRecovered, Stopped] {
+        let mut whole = Store::new();
+        whole.event(IOS, event, M0d);
+        let ops = Store::new().effects(IOS, event, M0d).states.len();
+        for committed in 0..=ops {
+            let mut store = Store::new();
+            let mut part = store.effects(IOS, event, M0d);
+            part.states.truncate(committed);
+            store.apply(&part);
+            let again = store.event(IOS, event, M0d);
+            assert_eq!(again, whole.effects(IOS, event, M0d));
+            assert_eq!(store.found, whole.found, "{event} after {committed}");
+        }
+    }
+}

@@ -23,6 +23,7 @@ mod lifecycle;
 mod links;
 mod messages;
 mod nvec;
+mod profile;
 mod real_tree;
 mod smoke;
 mod watches;
