@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router,
+    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Peers, Phase, Record, RetryPolicy, Router,
     StateTree, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
@@ -98,13 +98,25 @@ impl Daemon {
         );
         let (lane, lane_task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
         let mut record = Record::new(consul.clone(), config.kv.process_alias);
+        let leader = Leader::default();
+        let mut peers = None;
         if config.ha.profile == Profile::Hare {
-            record = record.with_states(StateTree {
+            let states = Arc::new(StateTree {
                 consul: consul.clone(),
                 view: view.snapshots(),
                 own: config.ha.process,
                 alias: config.kv.process_alias,
             });
+            record = record.with_states(Arc::clone(&states));
+            let others = Peers {
+                states,
+                node: config.node.name.clone(),
+                leader: leader.clone(),
+                lane: lane.clone(),
+            };
+            let task = others.clone().follow(stop.dispatcher.clone());
+            tasks.add("peers", tokio::spawn(task));
+            peers = Some(others);
         }
         let work = Work {
             consul: consul.clone(),
@@ -138,7 +150,6 @@ impl Daemon {
             on_fatal_message: config.ha.on_fatal_message,
         };
         tasks.add("router", tokio::spawn(router.run(events)));
-        let leader = Leader::default();
         if config.leader.elect {
             let delay = config.leader.lock_delay;
             let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
@@ -158,6 +169,7 @@ impl Daemon {
         let bridge = BridgeHandle {
             parts: Arc::new(parts),
             lane,
+            peers,
         };
         let limits = http::Limits::with_body(config.http.body_limit);
         let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());
@@ -217,6 +229,7 @@ impl Daemon {
         tasks.join("router").await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
+        tasks.join("peers").await;
         // The last ways into the lane, and into the interface.
         drop((bridge, outbox));
         tasks.join("lane").await;

@@ -10,6 +10,7 @@ use super::counters::Counters;
 use super::job::Job;
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
+use super::peers::Peers;
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
 use super::update::WatchUpdate;
 use crate::cluster::{Leader, View};
@@ -23,6 +24,8 @@ pub struct BridgeHandle {
     pub parts: Arc<Parts>,
     /// Broadcasts.
     pub lane: Lane,
+    /// In profile `hare`, who handles what watches say of services.
+    pub peers: Option<Peers>,
 }
 
 /// The parts whose state `/v1/status` shows.
@@ -59,6 +62,11 @@ impl BridgeHandle {
     /// # Errors
     /// Too many broadcasts wait, or the bridge is stopping.
     pub async fn watch(&self, update: WatchUpdate) -> Result<WatchOutcome, WatchError> {
+        if let Some(peers) = &self.peers
+            && let Some(outcome) = peers.watch(&update).await?
+        {
+            return Ok(outcome);
+        }
         self.lane.watch(update).await
     }
 

@@ -39,6 +39,9 @@ pub enum WatchError {
     /// Too many wait already.
     #[error("{WAITING_MAX} broadcasts wait already; post the payload again")]
     Busy,
+    /// Consul could not be asked.
+    #[error("Consul could not be asked; post the payload again")]
+    Consul,
     /// The bridge is stopping.
     #[error("the bridge is stopping")]
     Stopping,
@@ -49,7 +52,7 @@ enum Broadcast {
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
     Resumed(LinkId),
-    Written(Fid, Written, oneshot::Sender<()>),
+    Written(Fid, Written, oneshot::Sender<usize>),
 }
 
 /// A place in the lane.
@@ -120,16 +123,18 @@ impl Lane {
 
     /// Tells what came of a status of a process, and waits until it has been handed to every link.
     /// It waits for a place in the lane: who has written a status must not lose what it says.
-    pub async fn written(&self, process: Fid, written: Written) {
+    /// Returns the links reached.
+    pub async fn written(&self, process: Fid, written: Written) -> usize {
         // The bridge's own link is for retiring processes, which is all the library needs of these.
         if written.to != Audience::Everyone {
-            return;
+            return 0;
         }
         let (reply, done) = oneshot::channel();
         let broadcast = Broadcast::Written(process, written, reply);
-        if self.0.send(broadcast).await.is_ok() {
-            // Without a reply the bridge is stopping, and there is nobody to tell.
-            let _ = done.await;
+        // Without a reply the bridge is stopping, and there is nobody to tell.
+        match self.0.send(broadcast).await {
+            Ok(()) => done.await.unwrap_or(0),
+            Err(_) => 0,
         }
     }
 
@@ -194,7 +199,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
             };
             let links_reached = outbox.broadcast(&notes, &gone).await;
             debug!(%process, notes = notes.len(), links_reached, "broadcast a status");
-            let _ = done.send(());
+            let _ = done.send(links_reached);
         }
         // Handled by a task of its own, which may have to wait.
         Broadcast::Resumed(_) => {}

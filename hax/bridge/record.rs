@@ -6,7 +6,7 @@
 //! one that comes late finds another.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use consul_client::{Client, Error, Index, TxnOp};
 use halink::Fid;
@@ -26,7 +26,7 @@ pub struct Record {
     consul: Client,
     alias: bool,
     known: Mutex<HashMap<Fid, Index>>,
-    states: Option<StateTree>,
+    states: Option<Arc<StateTree>>,
 }
 
 impl Record {
@@ -41,7 +41,7 @@ impl Record {
     }
 
     /// A record that keeps the states under `m0conf/` as well, each with the status it comes of.
-    pub fn with_states(self, states: StateTree) -> Self {
+    pub fn with_states(self, states: Arc<StateTree>) -> Self {
         Self {
             states: Some(states),
             ..self

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use consul_client::{Client, Error, Index, KvPair, TXN_MAX_OPS, TxnAborted, TxnOp};
+use consul_client::{CheckStatus, Client, Error, Index, KvPair, TXN_MAX_OPS, TxnAborted, TxnOp};
 use halink::{Fid, Note};
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::cluster::{self, ConfTree, Relations, Snapshot, StoredStatus, process};
+use crate::cluster::{
+    self, ConfTree, HareState, ProcessTable, Relations, Snapshot, StoredStatus, process,
+};
 use crate::profile::{self, Audience, Effects, Found};
 
 /// How often an attempt begins anew when somebody else has written in between.
@@ -67,6 +69,40 @@ impl StateTree {
         }
     }
 
+    /// Writes that a process is lost, if by its status it is there (`rfc/11-hare-profile.md`); `None`:
+    /// it is not, or somebody else has written that it is not.
+    ///
+    /// # Errors
+    /// Those of Consul; after one that may have taken effect, the attempt is to be repeated.
+    pub async fn lose(&self, process: Fid, worst: CheckStatus) -> Result<Option<Written>, Error> {
+        let tree = self.tree().await?;
+        for _ in 0..ROUNDS {
+            let key = process::key(process);
+            let pair = self.consul.kv().get(&key).await?.value;
+            let pairs = pair.iter().map(|pair| {
+                (
+                    pair.key.as_str(),
+                    pair.value.as_slice(),
+                    pair.modify_index.0,
+                )
+            });
+            let table = ProcessTable::parse(pairs);
+            let Some(status) = profile::is_lost(process, worst, self.own, &table) else {
+                return Ok(None);
+            };
+            let index = pair.as_ref().map_or(Index(0), |pair| pair.modify_index);
+            let plan = |stored: &dyn Fn(Fid) -> Option<HareState>| {
+                profile::lost(&tree, stored, process, status)
+            };
+            match self.commit(&tree, process, index, plan).await {
+                // A status written in between may say that it is there again.
+                Err(Error::Aborted(_)) => {}
+                outcome => return outcome.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
     /// The tree of the view, or one read now if there is no view yet.
     async fn tree(&self) -> Result<Arc<ConfTree>, Error> {
         let known = Arc::clone(&self.view.borrow().tree);
@@ -82,19 +118,31 @@ impl StateTree {
         process: Fid,
         status: StoredStatus,
     ) -> Result<Written, Error> {
+        let plan = |stored: &dyn Fn(Fid) -> Option<HareState>| {
+            profile::effects(tree, stored, self.own, process, status)
+        };
+        let pair = self.consul.kv().get(&process::key(process)).await?.value;
+        let index = pair.map_or(Index(0), |pair| pair.modify_index);
+        self.commit(tree, process, index, plan).await
+    }
+
+    /// Commits what `plan` makes of the values that are stored, if the status still has this index.
+    async fn commit(
+        &self,
+        tree: &ConfTree,
+        process: Fid,
+        index: Index,
+        plan: impl Fn(&dyn Fn(Fid) -> Option<HareState>) -> Effects,
+    ) -> Result<Written, Error> {
         let relations = tree.relations();
-        let of_view = profile::effects(tree, |fid| relations.state(fid), self.own, process, status);
+        let of_view = plan(&|object| relations.state(object));
         let key = process::key(process);
-        let kv = self.consul.kv();
-        let (found, pair) =
-            tokio::try_join!(self.read(relations, process, &of_view), kv.get(&key))?;
-        let stored = |object| found.get(&object).map(Found::state);
-        let effects = profile::effects(tree, stored, self.own, process, status);
+        let found = self.read(relations, process, &of_view).await?;
+        let effects = plan(&|object| found.get(&object).map(Found::state));
         let (states, refused) = profile::operations(&effects, relations, &found);
         for (object, error) in refused {
             warn!(%object, %error, "the state of an object is left as it is");
         }
-        let index = pair.value.map_or(Index(0), |pair| pair.modify_index);
         let status = self.status_ops(process, effects.status, index);
         let mut written = None;
         for ops in profile::transactions(states, status) {

@@ -52,6 +52,7 @@ impl Refusal {
             Self::Busy(_) | Self::Bridge(WatchError::Busy) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy")
             }
+            Self::Bridge(WatchError::Consul) => (StatusCode::SERVICE_UNAVAILABLE, "consul"),
             Self::Bridge(WatchError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
