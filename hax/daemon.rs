@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Lane, Links, Outbox, Parts, Phase, Record,
+    RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{self, Dispatcher};
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
@@ -95,25 +96,32 @@ impl Daemon {
             Arc::clone(&links),
             Arc::clone(&counters),
         );
+        let letters = Arc::new(DeadLetters::default());
         let work = Work {
-            consul: consul.clone(),
+            store: ConsulStore {
+                consul: consul.clone(),
+                view: view.snapshots(),
+            },
+            replies: outbox.clone(),
             node: config.node.name.clone(),
-            outbox: outbox.clone(),
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
-            view: view.snapshots(),
             retry: RetryPolicy {
                 min: config.retry.min,
                 max: config.retry.max,
+                attempt: config.retry.attempt,
             },
-            record: Record::new(consul.clone(), config.kv.process_alias),
+            record: Record::new(config.kv.process_alias),
+            letters: Arc::clone(&letters),
             unknown: Default::default(),
         };
-        let (dispatcher, task) = Dispatcher::spawn(
-            Arc::new(work),
-            config.entrypoint.timeout,
-            stop.dispatcher.clone(),
-        );
+        let options = dispatch::Options {
+            mode: config.dispatch.mode,
+            entrypoint_timeout: config.entrypoint.timeout,
+            queue_max: config.dispatch.queue_max,
+        };
+        let (dispatcher, task) =
+            Dispatcher::spawn(Arc::new(work), options, stop.dispatcher.clone());
         tasks.add("dispatcher", task);
         let (lane, task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
         tasks.add("lane", task);
@@ -124,6 +132,7 @@ impl Daemon {
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
             on_fatal_message: config.ha.on_fatal_message,
+            arrivals: Default::default(),
         };
         tasks.add("router", tokio::spawn(router.run(events)));
         let leader = Leader::default();
@@ -139,6 +148,7 @@ impl Daemon {
             links,
             counters,
             dispatcher,
+            letters,
             view: view.clone(),
             leader,
             interface: interface.handle(),

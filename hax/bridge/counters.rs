@@ -60,6 +60,12 @@ pub struct Counters {
     pub retries: Counter,
     /// Requests given up for a final error of Consul.
     pub final_errors: Counter,
+    /// Dead letters that had to go for newer ones.
+    pub dead_letters_dropped: Counter,
+    /// NVEC GETs answered from the last known view, which may be old.
+    pub nvec_gets_stale: Counter,
+    /// Messages that found the queue full.
+    pub queue_over_bound: Counter,
     /// Watch updates and other broadcasts done.
     pub broadcasts: Counter,
     /// Messages sent by broadcasts, one for each link and 1,024 notes.

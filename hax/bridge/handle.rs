@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use halink::Handle;
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::counters::Counters;
+use super::dead_letters::{DeadLetters, LetterRow};
 use super::job::Job;
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
 use super::update::WatchUpdate;
 use crate::cluster::{Leader, View};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Request};
 use crate::version;
 
 /// Everything a client of the bridge can ask for. Cheap to clone.
@@ -40,6 +42,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// The dispatcher.
     pub dispatcher: Dispatcher<Job>,
+    /// Messages that Consul refuses for good.
+    pub letters: Arc<DeadLetters>,
     /// The view of the cluster.
     pub view: View,
     /// The election.
@@ -62,6 +66,38 @@ impl BridgeHandle {
         self.lane.watch(update).await
     }
 
+    /// Messages that Consul has refused for good.
+    pub fn dead_letters(&self) -> Vec<LetterRow> {
+        self.parts.letters.rows()
+    }
+
+    /// Hands dead letters to the dispatcher again, in the order of their arrival: this one, or all.
+    /// Returns the IDs of those that were there.
+    pub async fn replay(&self, id: Option<u64>) -> Vec<u64> {
+        let parts = &*self.parts;
+        let ids = id.map_or_else(|| parts.letters.ids(), |id| vec![id]);
+        let mut replayed = Vec::new();
+        for id in ids {
+            if let Some(job) = parts.letters.take(id) {
+                info!(id, what = %job, "a dead letter is handled again");
+                parts.dispatcher.push(Request::Message(job)).await;
+                replayed.push(id);
+            }
+        }
+        replayed
+    }
+
+    /// Acknowledges a dead letter without writing it. Returns whether it was there.
+    pub async fn discard(&self, id: u64) -> bool {
+        let Some(job) = self.parts.letters.take(id) else {
+            return false;
+        };
+        warn!(id, what = %job, "a dead letter is discarded: its status is never written");
+        self.parts.letters.settled(&job.task);
+        job.ack.delivered().await;
+        true
+    }
+
     /// What the bridge is doing.
     pub fn status(&self) -> Status {
         let parts = &*self.parts;
@@ -75,8 +111,11 @@ impl BridgeHandle {
             uptime_seconds: parts.started.elapsed().as_secs(),
             links: parts.links.status().into_iter().map(row).collect(),
             processes: view.processes.iter().collect(),
+            dead_letters: parts.letters.rows(),
             queue: QueueRow {
                 waiting: progress.waiting,
+                full: progress.full,
+                runs: progress.runs,
                 in_hand_seconds: progress
                     .in_hand
                     .as_ref()

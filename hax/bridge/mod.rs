@@ -6,8 +6,11 @@
 //!   watches ──────┴─────▶ lane ────────────────▶ broadcasts
 //! ```
 
+mod answers;
 mod counters;
+mod dead_letters;
 mod entrypoint;
+mod events;
 mod handle;
 mod job;
 mod lane;
@@ -15,20 +18,30 @@ mod links;
 mod notes;
 mod outbox;
 mod record;
+mod replies;
+mod retry;
 mod router;
 mod status;
+mod store;
+#[cfg(test)]
+mod tests;
 pub mod update;
 mod work;
 
+pub use answers::Unknown;
 pub use counters::{Counter, Counters};
-pub use entrypoint::EntrypointError;
+pub use dead_letters::{DeadLetters, LETTERS_MAX, LetterRow};
+pub use entrypoint::{EntrypointError, Facts};
 pub use handle::{BridgeHandle, Parts};
 pub use job::{Job, Task};
 pub use lane::{Lane, WatchError, WatchOutcome};
 pub use links::{LinkStatus, Links};
 pub use notes::Notes;
 pub use outbox::Outbox;
-pub use record::Record;
+pub use record::{Record, Write};
+pub use replies::Replies;
+pub use retry::RetryPolicy;
 pub use router::Router;
 pub use status::{Phase, Status};
-pub use work::{RetryPolicy, Work};
+pub use store::{ConsulStore, Store};
+pub use work::Work;

@@ -2,6 +2,7 @@
 //! broadcast to the lane, the rest is done at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use halink::{
     Ack, Event, Events, FailureVec, FailureVecRep, FailureVecReq, Fid, FidType, HaState, LinkId,
@@ -32,6 +33,8 @@ pub struct Router {
     pub lane: Lane,
     /// `ha.on_fatal_message`.
     pub on_fatal_message: FatalMessage,
+    /// Messages handed to the dispatcher so far.
+    pub arrivals: AtomicU64,
 }
 
 impl Router {
@@ -111,7 +114,13 @@ impl Router {
     }
 
     async fn push(&self, link: LinkId, task: Task, ack: Ack) {
-        let job = Job { link, task, ack };
+        let job = Job {
+            number: self.arrivals.fetch_add(1, Ordering::Relaxed),
+            link,
+            task,
+            ack,
+            replayed: false,
+        };
         self.dispatcher.push(Request::Message(job)).await;
     }
 

@@ -8,6 +8,7 @@ use halink::Fid;
 use serde::Serialize;
 
 use super::counters::Counters;
+use super::dead_letters::LetterRow;
 use crate::cluster::{LeaderStatus, StoredStatus};
 
 /// Where the daemon is in its life.
@@ -40,6 +41,8 @@ pub struct Status {
     pub processes: BTreeMap<Fid, StoredStatus>,
     /// The dispatcher.
     pub queue: QueueRow,
+    /// Messages that Consul has refused for good.
+    pub dead_letters: Vec<LetterRow>,
     /// Consul.
     pub consul: ConsulRow,
     /// The leader.
@@ -72,7 +75,11 @@ pub struct LinkRow {
 pub struct QueueRow {
     /// Requests that wait for their turn.
     pub waiting: usize,
-    /// The request in hand.
+    /// Whether as many wait as may (`dispatch.queue_max`).
+    pub full: bool,
+    /// Runs of requests in hand.
+    pub runs: usize,
+    /// The run that has been in hand longest.
     pub in_hand: Option<String>,
     /// Seconds since its turn came.
     pub in_hand_seconds: Option<u64>,

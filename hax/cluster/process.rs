@@ -47,6 +47,11 @@ pub fn alias_key(process: Fid) -> String {
     format!("{ALIAS_PREFIX}{process}")
 }
 
+/// The process of a canonical key.
+pub fn of_key(key: &str) -> Option<Fid> {
+    key.strip_prefix(PREFIX)?.parse().ok()
+}
+
 /// Statuses by process, each with the Raft index of its last change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessTable(HashMap<Fid, (StoredStatus, u64)>);
@@ -56,8 +61,7 @@ impl ProcessTable {
     /// out: it is not this bridge's.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8], u64)>) -> Self {
         let entry = |(key, value, index): (&str, &[u8], u64)| {
-            let process = key.strip_prefix(PREFIX)?.parse().ok()?;
-            Some((process, (serde_json::from_slice(value).ok()?, index)))
+            Some((of_key(key)?, (serde_json::from_slice(value).ok()?, index)))
         };
         Self(pairs.into_iter().filter_map(entry).collect())
     }

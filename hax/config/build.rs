@@ -7,12 +7,13 @@ use halink::FidType;
 
 use super::error::Found;
 use super::model::{
-    ClientCertificate, Config, ConsulConfig, EntrypointConfig, FatalMessage, HaConfig, HttpConfig,
-    KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
+    ClientCertificate, Config, ConsulConfig, DispatchConfig, EntrypointConfig, FatalMessage,
+    HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
 };
 use super::reader::Reader;
 use super::schema::{self, KeyDoc, Range};
 use super::value;
+use crate::dispatch::Mode;
 
 /// Builds the configuration, or says everything that is wrong.
 pub(super) fn config(text: &str) -> Result<Config, Vec<Found>> {
@@ -32,6 +33,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let entrypoint = entrypoint(r);
     let consul = consul(r);
     let retry = retry(r);
+    let dispatch = dispatch(r);
     let http = http(r);
     let leader = leader(r);
     let kv = kv(r);
@@ -42,6 +44,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         entrypoint: entrypoint?,
         consul: consul?,
         retry: retry?,
+        dispatch: dispatch?,
         http: http?,
         leader: leader?,
         kv: kv?,
@@ -132,6 +135,7 @@ fn consul(r: &mut Reader<'_>) -> Option<ConsulConfig> {
 fn retry(r: &mut Reader<'_>) -> Option<RetryConfig> {
     let min = duration(r, &schema::RETRY_MIN);
     let max = duration(r, &schema::RETRY_MAX);
+    let attempt = duration(r, &schema::RETRY_ATTEMPT);
     let (min, max) = (min?, max?);
     if min > max {
         let (min, max) = (schema::show_duration(min), schema::show_duration(max));
@@ -140,7 +144,24 @@ fn retry(r: &mut Reader<'_>) -> Option<RetryConfig> {
             format!("{min} is above retry.max, {max}"),
         );
     }
-    Some(RetryConfig { min, max })
+    Some(RetryConfig {
+        min,
+        max,
+        attempt: attempt?,
+    })
+}
+
+fn dispatch(r: &mut Reader<'_>) -> Option<DispatchConfig> {
+    let mode = choice(r, &schema::DISPATCH_MODE, |word| match word {
+        "queue" => Some(Mode::Queue),
+        "lanes" => Some(Mode::Lanes),
+        _ => None,
+    });
+    let queue_max = count(r, &schema::DISPATCH_QUEUE_MAX);
+    Some(DispatchConfig {
+        mode: mode?,
+        queue_max: usize::try_from(queue_max?).ok()?,
+    })
 }
 
 fn http(r: &mut Reader<'_>) -> Option<HttpConfig> {
@@ -207,6 +228,20 @@ fn size(r: &mut Reader<'_>, key: &KeyDoc) -> Option<u64> {
                 Err(format!("{text:?} is out of range, {}", key.range))
             }
             _ => Ok(size),
+        }
+    })
+}
+
+fn count(r: &mut Reader<'_>, key: &KeyDoc) -> Option<u64> {
+    r.count(key, |text| {
+        let count: u64 = text
+            .parse()
+            .map_err(|_| format!("{text:?} is not a whole number"))?;
+        match key.range {
+            Range::Count(min, max) if !(min..=max).contains(&count) => {
+                Err(format!("{text:?} is out of range, {}", key.range))
+            }
+            _ => Ok(count),
         }
     })
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use halink::Fid;
 
+use crate::dispatch::Mode;
+
 /// A configuration every value of which has been checked.
 ///
 /// `Debug` is fit for a log: it shows no secret and not where one is kept.
@@ -20,6 +22,8 @@ pub struct Config {
     pub entrypoint: EntrypointConfig,
     /// `[consul]`
     pub consul: ConsulConfig,
+    /// `[dispatch]`
+    pub dispatch: DispatchConfig,
     /// `[retry]`
     pub retry: RetryConfig,
     /// `[http]`
@@ -108,6 +112,17 @@ pub struct RetryConfig {
     pub min: Duration,
     /// Longest delay.
     pub max: Duration,
+    /// Bound of one attempt, all its requests together.
+    pub attempt: Duration,
+}
+
+/// The dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DispatchConfig {
+    /// Which requests are kept in order.
+    pub mode: Mode,
+    /// Requests that may wait.
+    pub queue_max: usize,
 }
 
 /// The HTTP server.

@@ -168,6 +168,34 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The value of a key that is a whole number; `None` if it is unset or has been reported.
+    pub(super) fn count(
+        &mut self,
+        key: &KeyDoc,
+        parse: impl FnOnce(&str) -> Result<u64, String>,
+    ) -> Option<u64> {
+        let parsed = match self.find(key).map(Spanned::get_ref) {
+            Some(DeValue::Integer(number)) => {
+                let text = number.to_string();
+                parse(&text)
+            }
+            Some(other) => {
+                let found = other.type_str();
+                self.wrong_type(key, found);
+                return None;
+            }
+            None => match key.default {
+                DefaultValue::Value(text) => parse(text),
+                DefaultValue::Unset => return None,
+                DefaultValue::Required => {
+                    self.missing(key);
+                    return None;
+                }
+            },
+        };
+        parsed.map_err(|why| self.refuse(key, why)).ok()
+    }
+
     fn missing(&mut self, key: &KeyDoc) {
         // A section that is something else has been reported; its keys are not missing.
         let section = self.root.get(key.section()).map(Spanned::get_ref);
@@ -182,6 +210,7 @@ impl<'a> Reader<'a> {
             Kind::Boolean => "true or false",
             Kind::Duration => "a duration such as \"2s\"",
             Kind::Size => "a size such as \"16MiB\"",
+            Kind::Count => "a whole number such as 4096",
             Kind::Fid => "a fid such as \"0x7200000000000001:0x4\"",
             Kind::Text | Kind::Choice | Kind::File | Kind::Directory => "a string",
         };

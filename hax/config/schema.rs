@@ -46,6 +46,8 @@ pub enum Kind {
     Duration,
     /// A number with `B`, `KiB`, `MiB` or `GiB`.
     Size,
+    /// A whole number.
+    Count,
     /// `0x7200000000000001:0x4`.
     Fid,
     /// Path of a file.
@@ -62,6 +64,7 @@ impl fmt::Display for Kind {
             Self::Choice => "choice",
             Self::Duration => "duration",
             Self::Size => "size",
+            Self::Count => "count",
             Self::Fid => "fid",
             Self::File => "file",
             Self::Directory => "directory",
@@ -101,6 +104,8 @@ pub enum Range {
     Duration(Duration, Duration),
     /// Bytes, both ends included.
     Size(u64, u64),
+    /// Both ends included.
+    Count(u64, u64),
 }
 
 impl fmt::Display for Range {
@@ -112,6 +117,7 @@ impl fmt::Display for Range {
                 write!(f, "{} to {}", show_duration(*min), show_duration(*max))
             }
             Self::Size(min, max) => write!(f, "{} to {}", show_size(*min), show_size(*max)),
+            Self::Count(min, max) => write!(f, "{min} to {max}"),
         }
     }
 }
@@ -224,6 +230,19 @@ keys! {
     /// Bounds how long the bridge stays idle after Consul is back.
     RETRY_MAX = "retry.max", Duration, DefaultValue::Value("5s"), Range::Duration(ms(10), secs(600)),
         "Longest delay of the exponential backoff; at least `retry.min`.";
+    /// Twice what one request may take: an attempt reads what it replaces, then writes.
+    RETRY_ATTEMPT = "retry.attempt", Duration, DefaultValue::Value("10s"),
+        Range::Duration(ms(100), secs(600)),
+        "How long one attempt may take, all its requests together.";
+
+    /// What 5/HAX asks for.
+    DISPATCH_MODE = "dispatch.mode", Choice, DefaultValue::Value("queue"),
+        Range::OneOf(&["queue", "lanes"]),
+        "Keep all requests in one order, or only those of one process and of one link.";
+    /// An hour without Consul must not fill the memory of a node.
+    DISPATCH_QUEUE_MAX = "dispatch.queue_max", Count, DefaultValue::Value("16384"),
+        Range::Count(1_024, 1 << 20),
+        "Messages that may wait; then the links are read no further.";
 
     HTTP_LISTEN = "http.listen", Text, DefaultValue::Value("127.0.0.1:8008"),
         Range::Rule("`IP:PORT` of the loopback interface"),

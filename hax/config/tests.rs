@@ -148,11 +148,11 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
         ),
         (
             "[retry]\nxyzzy = 1",
-            "hax.toml:9:1: retry.xyzzy: unknown key; known here: retry.min, retry.max",
+            "hax.toml:9:1: retry.xyzzy: unknown key; known here: retry.min, retry.max, retry.attempt",
         ),
         (
             "[qqqq]",
-            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, consul, retry, http, leader, kv, log",
+            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, consul, retry, dispatch, http, leader, kv, log",
         ),
         (
             "[consul.tls]\nca = 1",
@@ -168,7 +168,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
     assert_eq!(
         parse(&format!("endpoint = 1\nzzz = 2\n{MINIMAL}")).unwrap_err(),
         "hax.toml:1:1: endpoint: unknown key; did you mean ha.endpoint?\n\
-         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, consul, retry, http, leader, kv, log"
+         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, consul, retry, dispatch, http, leader, kv, log"
     );
 }
 
@@ -484,7 +484,7 @@ fn the_reference_agrees_with_the_parser() {
             is_required || key.path == "node.name"
         );
         let quoted = |value: &str| match key.kind {
-            Kind::Boolean => value.to_owned(),
+            Kind::Boolean | Kind::Count => value.to_owned(),
             _ => format!("{value:?}"),
         };
         let accepts = |value: &str| {
@@ -514,6 +514,10 @@ fn the_reference_agrees_with_the_parser() {
             Range::Size(min, max) => {
                 assert!(accepts(&schema::show_size(min)) && accepts(&schema::show_size(max)));
                 assert!(!accepts(&schema::show_size(max + 1)), "{}", key.path);
+            }
+            Range::Count(min, max) => {
+                assert!(accepts(&min.to_string()) && accepts(&max.to_string()));
+                assert!(!accepts(&(max + 1).to_string()), "{}", key.path);
             }
             Range::Rule(_) => {}
         }

@@ -16,7 +16,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(
-        "no such resource: {path}; resources are /, /v1/status and /watch/{{service,checks,nodes,keyprefix}}"
+        "no such resource: {path}; resources are /, /v1/status, /v1/dead-letters and /watch/{{service,checks,nodes,keyprefix}}"
     )]
     NotFound { path: String },
     #[error("{method} is not possible on {path}; the Allow header names what is")]
@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     BrokenBody(String),
     #[error("{0}")]
     Busy(&'static str),
+    #[error("there is no dead letter {0:?}; GET /v1/dead-letters lists them with their `id`")]
+    NoDeadLetter(String),
     #[error(transparent)]
     Bridge(#[from] WatchError),
     #[error("the request failed inside hax; the log says where")]
@@ -53,6 +55,7 @@ impl Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy")
             }
             Self::Bridge(WatchError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::NoDeadLetter(_) => (StatusCode::NOT_FOUND, "no_dead_letter"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Budget, Received};
+use super::dead_letters;
 use super::lane::Lane;
 use super::payload::{self, Watch};
 use super::reply::Refusal;
@@ -28,7 +29,7 @@ const PARSE_INLINE_MAX: usize = 64 << 10;
 /// What every handler sees.
 #[derive(Clone)]
 pub(super) struct Shared<B> {
-    bridge: B,
+    pub(super) bridge: B,
     limits: Arc<Limits>,
     budget: Budget,
     lane: Lane,
@@ -73,6 +74,7 @@ pub(super) fn routes<B: Bridge>(shared: Shared<B>) -> Router {
         .route("/watch/checks", post_of(Watch::Checks))
         .route("/watch/nodes", post_of(Watch::Nodes))
         .route("/watch/keyprefix", post_of(Watch::KeyPrefix))
+        .merge(dead_letters::routes())
         .fallback(async |request: Request| Refusal::NotFound {
             path: request.uri().path().to_owned(),
         })
