@@ -340,6 +340,13 @@ int hax_bridge_init(struct hax_bridge **out, const char *node_uuid,
 		bridge_free(b);
 		return rc;
 	}
+	rc = hax_backend_opened();
+	if (rc != 0) {
+		m0_halon_interface_fini(b->hi);
+		free(b->hi);
+		bridge_free(b);
+		return rc;
+	}
 	*out = b;
 	return 0;
 }
@@ -372,6 +379,9 @@ int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 	process_fid = hax_fid_out(process);
 	ha_fid = hax_fid_out(ha_service);
 	rm_fid = hax_fid_out(rm_service);
+	rc = hax_backend_starting(endpoint);
+	if (rc != 0)
+		return rc;
 	hax_reg_open(&b->reg, process);
 	rc = m0_halon_interface_start(
 		b->hi, endpoint, &process_fid, &ha_fid, &rm_fid,
@@ -406,6 +416,7 @@ void hax_bridge_fini(struct hax_bridge *b)
 {
 	if (b == NULL)
 		return;
+	hax_backend_closing();
 	m0_halon_interface_fini(b->hi);
 	free(b->hi);
 	bridge_free(b);
