@@ -238,6 +238,8 @@ static int gets(struct m0_ha_link *hl, uint64_t nr, unsigned rounds,
 				break;
 			nvec->hmnv_id_of_get = ++sent;
 			m0_ha_send(&ha, hl, msg, &tag);
+			if (nr >= 10 && i % (nr / 5) == nr / 5 - 1)
+				printf("at %lu\n", sent);
 		}
 		if (sent < round * nr || !await(&answered, sent) ||
 		    !await(&delivered, sent)) {
