@@ -22,7 +22,7 @@ use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
 /// How long the parts may take to end, all together; then the process ends without them.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(9);
 
 /// Runs the bridge until SIGTERM or SIGINT, then drains it.
 ///

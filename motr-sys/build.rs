@@ -17,7 +17,17 @@ use std::process::ExitCode;
 const CHOICE: &str = "MOTR_SYS_BACKEND";
 
 /// Sources in `csrc` that every backend has.
-const COMMON: [&str; 6] = ["args", "bridge", "map", "msg", "prepare", "registry"];
+const COMMON: [&str; 9] = [
+    "args",
+    "bridge",
+    "bridge_calls",
+    "bridge_events",
+    "map",
+    "msg",
+    "prepare",
+    "registry",
+    "registry_links",
+];
 
 /// Where `m0_halon_interface` comes from.
 struct Backend {

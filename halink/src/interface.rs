@@ -163,7 +163,7 @@ impl Interface {
     ///
     /// Receive and acknowledge events meanwhile: our own last messages are waited for, with the
     /// embedded backend for 5 s at most. With libmotr, links to processes that are gone make it last
-    /// up to a minute. If the future is dropped, the stop goes on without it.
+    /// up to a minute: put a bound to it. If the future is dropped, the stop goes on without it.
     ///
     /// # Errors
     ///

@@ -280,7 +280,9 @@ int hax_bridge_init(struct hax_bridge **out, const char *node_uuid,
  * it from the callback, or from a thread adopted before.
  *
  * @return 0 or a negative errno; after an error the interface can be started
- *         again or finalised.  -EALREADY: it is started, and stays so
+ *         again or finalised.  -EINVAL: the endpoint has no form of the backend;
+ *         -EPROTONOSUPPORT: libmotr lacks the transport that it needs;
+ *         -EALREADY: it is started, and stays so
  */
 int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		     const struct hax_fid *process,

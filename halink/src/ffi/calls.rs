@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use motr_sys as sys;
 
-use super::callbacks::{self, Context};
+use super::{Context, callbacks};
 use crate::convert;
 use crate::entrypoint::EntrypointReply;
 use crate::error::{Errno, Error};
