@@ -17,7 +17,15 @@ use std::process::ExitCode;
 const CHOICE: &str = "MOTR_SYS_BACKEND";
 
 /// Sources in `csrc` that every backend has.
-const COMMON: [&str; 6] = ["args", "bridge", "map", "msg", "prepare", "registry"];
+const COMMON: [&str; 7] = [
+    "args",
+    "bridge",
+    "broadcast",
+    "map",
+    "msg",
+    "prepare",
+    "registry",
+];
 
 /// Where `m0_halon_interface` comes from.
 struct Backend {
@@ -71,7 +79,7 @@ fn libmotr() -> Result<Backend, Box<dyn Error>> {
         name: "libmotr",
         version: motr.version,
         includes: Vec::new(),
-        sources: vec!["csrc/libmotr.c".into()],
+        sources: vec!["csrc/libmotr.c".into(), "csrc/libmotr_flow.c".into()],
         flags,
         library: Some(("motr", motr.lib)),
     })

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bridge.h on top of m0_halon_interface, the same for every backend.  This file
- * alone calls the library; it and msg.c alone include Motr's headers.
+ * and broadcast.c alone call the library; they and msg.c alone include Motr's
+ * headers.
  *
  * The library trusts its caller: a call for a link or a message that is gone
  * is an assertion there.  So the registry keeps every link and every
@@ -32,6 +33,7 @@
 
 #include "args.h"
 #include "backend.h"
+#include "interface.h"
 #include "msg.h"
 #include "registry.h"
 
@@ -43,14 +45,6 @@
 #endif
 
 enum { LOG_LINE_MAX = 512 };
-
-struct hax_bridge {
-	struct m0_halon_interface *hi;
-	struct hax_callbacks       cb;
-	struct hax_registry        reg;
-	/** Between start and stop; of the interface thread. */
-	bool                       started;
-};
 
 struct hax_thread {
 	struct m0_thread thread;
