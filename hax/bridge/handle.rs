@@ -6,7 +6,9 @@ use std::time::Instant;
 use halink::Handle;
 use tokio::sync::watch;
 
+use super::alarm::QueueAlarm;
 use super::counters::Counters;
+use super::exposition;
 use super::job::Job;
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
@@ -38,6 +40,8 @@ pub struct Parts {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// The alarm at `dispatch.queue_max`.
+    pub alarm: Arc<QueueAlarm>,
     /// The dispatcher.
     pub dispatcher: Dispatcher<Job>,
     /// The view of the cluster.
@@ -68,6 +72,7 @@ impl BridgeHandle {
         let view = parts.view.snapshots().borrow().clone();
         let progress = parts.dispatcher.progress();
         let error = parts.view.last_error();
+        let stats = parts.interface.stats();
         Status {
             version: version::long(),
             node: parts.node.clone(),
@@ -82,7 +87,9 @@ impl BridgeHandle {
                     .as_ref()
                     .map(|(_, at)| at.elapsed().as_secs()),
                 in_hand: progress.in_hand.map(|(what, _)| what),
-                events: parts.interface.stats().events,
+                events: stats.events,
+                messages: stats.messages,
+                over_bound: parts.alarm.observe(stats.messages, &parts.counters),
             },
             consul: ConsulRow {
                 reachable: error.is_none(),
@@ -91,7 +98,15 @@ impl BridgeHandle {
             },
             leader: parts.leader.status(),
             counters: Arc::clone(&parts.counters),
+            latencies: exposition::latencies(&parts.counters.latencies)
+                .map(|(name, _, histogram)| (name, histogram.summary()))
+                .into(),
         }
+    }
+
+    /// What Prometheus is told.
+    pub fn metrics(&self) -> String {
+        exposition::text(&self.parts)
     }
 }
 
@@ -103,6 +118,7 @@ fn row(link: LinkStatus) -> LinkRow {
         own: link.own,
         up: link.up,
         received: link.received,
+        undelivered: link.undelivered,
         age_seconds: link.age.as_secs(),
     }
 }

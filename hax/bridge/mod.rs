@@ -6,8 +6,10 @@
 //!   watches ──────┴─────▶ lane ────────────────▶ broadcasts
 //! ```
 
+mod alarm;
 mod counters;
 mod entrypoint;
+mod exposition;
 mod handle;
 mod job;
 mod lane;
@@ -20,7 +22,8 @@ mod status;
 pub mod update;
 mod work;
 
-pub use counters::{Counter, Counters};
+pub use alarm::QueueAlarm;
+pub use counters::{Counter, Counters, Latencies};
 pub use entrypoint::EntrypointError;
 pub use handle::{BridgeHandle, Parts};
 pub use job::{Job, Task};

@@ -9,6 +9,7 @@ use halink::{
 };
 use tracing::{debug, error, info, warn};
 
+use super::alarm::QueueAlarm;
 use super::counters::Counters;
 use super::job::{Job, Task};
 use super::lane::Lane;
@@ -24,6 +25,8 @@ pub struct Router {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// The alarm at `dispatch.queue_max`.
+    pub alarm: Arc<QueueAlarm>,
     /// Replies that need no Consul.
     pub outbox: Outbox,
     /// Requests.
@@ -75,6 +78,8 @@ impl Router {
 
     async fn message(&self, received: Received) {
         self.links.count_received(received.link);
+        let held = self.outbox.handle().stats().messages;
+        self.alarm.observe(held, &self.counters);
         let kind = received.message.kind();
         let Received {
             link,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::counters::Counters;
 use crate::cluster::{LeaderStatus, StoredStatus};
+use crate::metrics::Summary;
 
 /// Where the daemon is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -46,6 +47,8 @@ pub struct Status {
     pub leader: LeaderStatus,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// Latencies, as they are when the document is made.
+    pub latencies: BTreeMap<&'static str, Summary>,
 }
 
 /// One link.
@@ -63,6 +66,8 @@ pub struct LinkRow {
     pub up: bool,
     /// Messages received over it.
     pub received: u64,
+    /// Messages sent over it and not yet acknowledged.
+    pub undelivered: u64,
     /// Seconds since it was connected.
     pub age_seconds: u64,
 }
@@ -78,6 +83,10 @@ pub struct QueueRow {
     pub in_hand_seconds: Option<u64>,
     /// Events of the interface that have not been routed yet.
     pub events: usize,
+    /// Messages received that are neither acknowledged nor given up.
+    pub messages: usize,
+    /// Whether as many messages were held as `dispatch.queue_max`, and not half of them have gone.
+    pub over_bound: bool,
 }
 
 /// Consul.

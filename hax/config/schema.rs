@@ -33,7 +33,7 @@ impl KeyDoc {
     }
 }
 
-/// What is written as a key's value. All but `Boolean` are TOML strings.
+/// What is written as a key's value. All but `Boolean` and `Number` are TOML strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text, checked by its own rule.
@@ -42,6 +42,8 @@ pub enum Kind {
     Boolean,
     /// One of a few words.
     Choice,
+    /// A whole number.
+    Number,
     /// A number with `ms`, `s`, `m` or `h`.
     Duration,
     /// A number with `B`, `KiB`, `MiB` or `GiB`.
@@ -60,6 +62,7 @@ impl fmt::Display for Kind {
             Self::Text => "string",
             Self::Boolean => "boolean",
             Self::Choice => "choice",
+            Self::Number => "number",
             Self::Duration => "duration",
             Self::Size => "size",
             Self::Fid => "fid",
@@ -98,6 +101,8 @@ pub enum Range {
     /// These words only.
     OneOf(&'static [&'static str]),
     /// Both ends included.
+    Number(u64, u64),
+    /// Both ends included.
     Duration(Duration, Duration),
     /// Bytes, both ends included.
     Size(u64, u64),
@@ -108,6 +113,7 @@ impl fmt::Display for Range {
         match self {
             Self::Rule(rule) => f.write_str(rule),
             Self::OneOf(words) => f.write_str(&words.join(", ")),
+            Self::Number(min, max) => write!(f, "{min} to {max}"),
             Self::Duration(min, max) => {
                 write!(f, "{} to {}", show_duration(*min), show_duration(*max))
             }
@@ -195,6 +201,12 @@ keys! {
     ENTRYPOINT_TIMEOUT = "entrypoint.timeout", Duration, DefaultValue::Value("2s"),
         Range::Duration(ms(100), secs(60)),
         "How long a reply may take before the process is told to ask again (EAGAIN).";
+
+    /// Minutes of a restarting cluster's events, in some 8 MiB; 64 MiB if all of them are as large as
+    /// a message may be.
+    DISPATCH_QUEUE_MAX = "dispatch.queue_max", Number, DefaultValue::Value("16384"),
+        Range::Number(64, 1 << 20),
+        "Messages held for all processes together, from which links are not read (with libmotr: an alarm is raised).";
 
     /// The local agent's own default.
     CONSUL_ADDRESS = "consul.address", Text, DefaultValue::Value("http://127.0.0.1:8500"), URL_RULE,

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /` | alive: version and uptime |
 //! | `GET /v1/status` | state of the bridge |
+//! | `GET /metrics` | counters and latencies, in the text format of Prometheus |
 //! | `POST /`, `POST /watch/service` | payload of a `service` watch |
 //! | `POST /watch/checks`, `/watch/nodes`, `/watch/keyprefix` | payload of those watches |
 //!
@@ -43,6 +44,9 @@ pub trait Bridge: Clone + Send + Sync + 'static {
 
     /// The state of the bridge, for people and monitoring.
     fn status(&self) -> impl Future<Output = serde_json::Value> + Send;
+
+    /// What Prometheus is told. It does not wait for anything.
+    fn metrics(&self) -> String;
 }
 
 impl Bridge for BridgeHandle {
@@ -53,6 +57,10 @@ impl Bridge for BridgeHandle {
     async fn status(&self) -> serde_json::Value {
         // Every member is plain data, so this fails never; if it did, the reply would say so.
         serde_json::to_value(Self::status(self)).unwrap_or_else(|error| error.to_string().into())
+    }
+
+    fn metrics(&self) -> String {
+        Self::metrics(self)
     }
 }
 

@@ -190,7 +190,12 @@ unsafe extern "C" fn on_msg_received(
             time: raw.time,
             epoch: Epoch(raw.epoch),
             message,
-            ack: Ack::new(link, tag, context.commands.clone()),
+            ack: Ack::new(
+                link,
+                tag,
+                context.commands.clone(),
+                Arc::clone(&context.counters),
+            ),
         }));
     };
     // SAFETY: `ctx` is what `init` was given.
@@ -418,8 +423,9 @@ mod tests {
         let delivery = fixture
             .context
             .deliveries
-            .sending(LinkId(LINK))
-            .sent(Tag(1));
+            .sending([LinkId(LINK)])
+            .sent([(LinkId(LINK), Tag(1))])
+            .remove(0);
         let event = sys::hax_link_event {
             link: LINK,
             kind: sys::hax_link_event_kind::HAX_LINK_DISCONNECTED,
