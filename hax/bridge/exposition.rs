@@ -8,10 +8,19 @@ use crate::version;
 /// The whole text.
 pub(super) fn text(parts: &Parts) -> String {
     let mut text = Text::default();
-    text.metric("hax_info", Kind::Gauge, "Version of hax, with commit and backend; always 1.");
+    text.metric(
+        "hax_info",
+        Kind::Gauge,
+        "Version of hax, with commit and backend; always 1.",
+    );
     text.sample("hax_info", &[("version", version::long())], 1);
     let uptime = parts.started.elapsed().as_secs_f64();
-    text.single("hax_uptime_seconds", Kind::Gauge, "Time since the start.", uptime);
+    text.single(
+        "hax_uptime_seconds",
+        Kind::Gauge,
+        "Time since the start.",
+        uptime,
+    );
     for (name, help, count) in parts.counters.each() {
         text.single(&format!("hax_{name}_total"), Kind::Counter, help, count);
     }
@@ -59,8 +68,16 @@ fn queue(text: &mut Text, parts: &Parts) {
     let over = parts.alarm.observe(stats.messages, &parts.counters);
     let waiting = parts.dispatcher.progress().waiting;
     for (name, help, value) in [
-        ("hax_queue_requests", "Requests that wait for their turn.", waiting),
-        ("hax_queue_events", "Events of the interface that are not routed yet.", stats.events),
+        (
+            "hax_queue_requests",
+            "Requests that wait for their turn.",
+            waiting,
+        ),
+        (
+            "hax_queue_events",
+            "Events of the interface that are not routed yet.",
+            stats.events,
+        ),
         (
             "hax_queue_messages",
             "Messages received that are neither acknowledged nor given up.",
@@ -83,7 +100,12 @@ fn queue(text: &mut Text, parts: &Parts) {
 
 fn links(text: &mut Text, parts: &Parts) {
     let links = parts.links.status();
-    text.single("hax_links", Kind::Gauge, "Live links, our own among them.", links.len());
+    text.single(
+        "hax_links",
+        Kind::Gauge,
+        "Live links, our own among them.",
+        links.len(),
+    );
     let names: Vec<_> = links
         .iter()
         .map(|link| (link.id.to_string(), link.process.to_string()))

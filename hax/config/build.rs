@@ -7,8 +7,8 @@ use halink::FidType;
 
 use super::error::Found;
 use super::model::{
-    ClientCertificate, Config, ConsulConfig, EntrypointConfig, FatalMessage, HaConfig, HttpConfig,
-    KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
+    ClientCertificate, Config, ConsulConfig, DispatchConfig, EntrypointConfig, FatalMessage,
+    HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, RetryConfig,
 };
 use super::reader::Reader;
 use super::schema::{self, KeyDoc, Range};
@@ -30,6 +30,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let node = node(r);
     let ha = ha(r);
     let entrypoint = entrypoint(r);
+    let dispatch = dispatch(r);
     let consul = consul(r);
     let retry = retry(r);
     let http = http(r);
@@ -40,6 +41,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         node: node?,
         ha: ha?,
         entrypoint: entrypoint?,
+        dispatch: dispatch?,
         consul: consul?,
         retry: retry?,
         http: http?,
@@ -84,6 +86,13 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
 fn entrypoint(r: &mut Reader<'_>) -> Option<EntrypointConfig> {
     let timeout = duration(r, &schema::ENTRYPOINT_TIMEOUT);
     Some(EntrypointConfig { timeout: timeout? })
+}
+
+fn dispatch(r: &mut Reader<'_>) -> Option<DispatchConfig> {
+    let queue_max = r.number(&schema::DISPATCH_QUEUE_MAX);
+    Some(DispatchConfig {
+        queue_max: u32::try_from(queue_max?).ok()?.try_into().ok()?,
+    })
 }
 
 fn consul(r: &mut Reader<'_>) -> Option<ConsulConfig> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub ha: HaConfig,
     /// `[entrypoint]`
     pub entrypoint: EntrypointConfig,
+    /// `[dispatch]`
+    pub dispatch: DispatchConfig,
     /// `[consul]`
     pub consul: ConsulConfig,
     /// `[retry]`
@@ -71,6 +74,14 @@ pub enum FatalMessage {
 pub struct EntrypointConfig {
     /// Bound of one attempt to reply; then EAGAIN.
     pub timeout: Duration,
+}
+
+/// The dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DispatchConfig {
+    /// Messages held for all processes together, from which the embedded backend stops reading
+    /// links; 64 to 1,048,576.
+    pub queue_max: NonZeroU32,
 }
 
 /// The Consul agent.

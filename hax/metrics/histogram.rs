@@ -152,7 +152,10 @@ mod tests {
             let end = end(bucket).unwrap();
             assert!(end > begin);
             assert_eq!((place(begin), place(end - 1)), (bucket, bucket));
-            assert!((end - begin) * PARTS <= begin.max(PARTS), "{begin} to {end}");
+            assert!(
+                (end - begin) * PARTS <= begin.max(PARTS),
+                "{begin} to {end}"
+            );
             begin = end;
         }
         assert_eq!(begin, 1 << TOP_LOG2);
@@ -164,7 +167,10 @@ mod tests {
     fn a_summary_is_near_the_truth_and_never_beyond_the_longest() {
         let histogram = Histogram::default();
         let nothing = histogram.summary();
-        assert_eq!((nothing.count, nothing.p99_ms, nothing.max_ms), (0, 0.0, 0.0));
+        assert_eq!(
+            (nothing.count, nothing.p99_ms, nothing.max_ms),
+            (0, 0.0, 0.0)
+        );
         for n in 1..=1000 {
             histogram.record(us(n * 10));
         }
@@ -191,7 +197,7 @@ mod tests {
         assert_eq!((below(4.194304), below(8.388608)), (4, 5));
         assert!(told.is_sorted());
         assert_eq!((told.last().unwrap().1, count), (5, 6));
-        assert!((sum - 1078.742_051).abs() < 1e-6, "{sum}");
+        assert!((sum - 1078.742051).abs() < 1e-6, "{sum}");
     }
 
     #[test]

@@ -127,7 +127,10 @@ mod tests {
             "hax_x_seconds_sum 1000.0001",
             "hax_x_seconds_count 2",
         ] {
-            assert!(text.lines().any(|written| written == line), "{line}\n{text}");
+            assert!(
+                text.lines().any(|written| written == line),
+                "{line}\n{text}"
+            );
         }
     }
 }
