@@ -100,7 +100,7 @@ pub struct Counters {
     pub final_errors: Counter,
     /// Watch updates and other broadcasts done.
     pub broadcasts: Counter,
-    /// Messages sent by broadcasts, one for each link and 1,024 notes.
+    /// Messages sent by broadcasts to other processes, one for each link and 1,024 notes.
     pub broadcast_messages: Counter,
     /// Messages of broadcasts that the other end has acknowledged.
     pub broadcast_delivered: Counter,

@@ -25,6 +25,9 @@ const RETIRE_WAIT: Duration = Duration::from_secs(1);
 /// 1, 2, 4 and 8 s, and the acknowledgement of its last words with it.
 const MEND_WAIT: Duration = Duration::from_secs(8);
 
+/// Notes of a message that the log shows.
+const NOTES_SHOWN: usize = 64;
+
 /// The sending side of the bridge.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -65,7 +68,7 @@ impl Outbox {
         if let Some(own) = self.links.own_link() {
             let of_process = |note: &&Note| note.object.fid_type() != Some(FidType::Process);
             let own_notes: Vec<Note> = notes.iter().filter(of_process).copied().collect();
-            self.send_all(vec![own], &own_notes, Some(asked)).await;
+            self.send_all(vec![own], &own_notes, None).await;
         }
         reached
     }
@@ -102,7 +105,9 @@ impl Outbox {
                 }
             }
             links = sent.iter().map(Delivery::link).collect();
-            self.counters.broadcast_messages.add(sent.len() as u64);
+            if asked.is_some() {
+                self.counters.broadcast_messages.add(sent.len() as u64);
+            }
             self.follow(sent, asked, shown);
         }
         links.len()
@@ -266,7 +271,10 @@ fn shown(notes: &[Note]) -> Option<String> {
         return None;
     }
     let shown = |note: &Note| format!("{}={}", note.object, note.state.as_str());
-    Some(notes.iter().map(shown).collect::<Vec<_>>().join(" "))
+    let first = notes.iter().take(NOTES_SHOWN).map(shown);
+    let more = notes.len().saturating_sub(NOTES_SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    Some(first.chain(more).collect::<Vec<_>>().join(" "))
 }
 
 fn split(notes: &[Note]) -> impl Iterator<Item = Arc<NvecSet>> {
