@@ -4,7 +4,7 @@
 #include "user.h"
 
 #include <errno.h>
-#include <sys/socket.h>
+#include <string.h>
 
 enum { ROOM = 64, RESERVED = 16, PEERS = 6, EACH = 200 };
 
@@ -58,8 +58,12 @@ static void room_is_shared(void)
 
 		CHECK_EQ(user_next(&u, EV_MSG, lp).tag, tag);
 	}
-	/* Full.  DELIVERED is still heard from a link that sends nothing else. */
-	expect_answered(&u, lp, &p);
+	/*
+	 * Full.  DELIVERED is still heard from a link that sends nothing else;
+	 * also for tags above those of its own messages.
+	 */
+	for (int i = 0; i < ROOM + 2; i++)
+		expect_answered(&u, lp, &p);
 	peer_event(&p, 1);
 	/* Another link has its reserve, and a new process its entrypoint. */
 	for (int i = 0; i < RESERVED; i++) {
@@ -143,6 +147,67 @@ static void room_is_given_in_turns(void)
 	user_down(&u);
 }
 
+/* Events in one write, which the bridge reads at once. */
+static void send_at_once(struct peer *p, unsigned nr)
+{
+	static struct bytes all;
+	static struct bytes b;
+
+	all.len = 0;
+	for (unsigned i = 0; i < nr; i++) {
+		p->tag += 2;
+		msg_event(&b, p->tag, 1);
+		memcpy(all.data + all.len, b.data, b.len);
+		all.len += b.len;
+	}
+	peer_send(p, &all);
+}
+
+/* Who has more than a turn waits behind the others again. */
+static void room_turns_are_short(void)
+{
+	enum { TURN = 16, MORE = 25 };
+	struct user u;
+	struct peer p;
+	struct peer q;
+	struct peer r;
+	uint64_t    lp;
+	uint64_t    lq;
+	uint64_t    lr;
+
+	up(&u);
+	lp = connect_peer(&u, &p, 1);
+	lq = connect_peer(&u, &q, 2);
+	lr = connect_peer(&u, &r, 3);
+	send_all(&p, ROOM);
+	for (int i = 0; i < ROOM; i++)
+		user_next(&u, EV_MSG, lp);
+	send_at_once(&p, MORE);
+	user_log(&u, "links are not read");
+	send_all(&q, RESERVED);
+	for (int i = 0; i < RESERVED; i++)
+		user_next(&u, EV_MSG, lq);
+	send_at_once(&q, MORE);
+	expect_answered(&u, lr, &r);
+	CHECK_EQ(user_left(&u, EV_MSG, 0), 0);
+	/* All of the room comes free while the loop is held. */
+	user_set(&u, &u.hold_reused, true);
+	peer_request(&r, 2, false);
+	user_wait_flag(&u, &u.is_held);
+	for (uint64_t tag = 2; tag <= 2 * (RESERVED + 2 * TURN); tag += 2)
+		CHECK_EQ(hax_bridge_delivered(u.bridge, lp, tag), 0);
+	user_set(&u, &u.hold_reused, false);
+	for (int i = 0; i < 2 * TURN; i++)
+		CHECK_EQ(user_next(&u, EV_MSG, 0).link, i < TURN ? lp : lq);
+	CHECK_EQ(peer_reply(&r).seq, 2);
+	expect_answered(&u, lr, &r);
+	CHECK_EQ(user_left(&u, EV_MSG, 0), 0);
+	peer_close(&p);
+	peer_close(&q);
+	peer_close(&r);
+	user_down(&u);
+}
+
 /* A large message counts as several; a link without any may always have one. */
 static void room_is_of_bytes_too(void)
 {
@@ -218,6 +283,7 @@ static void room_comes_back(void)
 const struct test tests_room[] = {
 	{ "room_is_shared", room_is_shared },
 	{ "room_is_given_in_turns", room_is_given_in_turns },
+	{ "room_turns_are_short", room_turns_are_short },
 	{ "room_is_of_bytes_too", room_is_of_bytes_too },
 	{ "room_comes_back", room_comes_back },
 	{ NULL, NULL },
