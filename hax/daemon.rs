@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, ConsulStore, Counters, DeadLetters, Lane, Links, Outbox, Parts, Phase, Record,
-    RetryPolicy, Router, Work,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Lane, Links, Outbox, Parts, Phase,
+    QueueAlarm, Record, RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
@@ -46,6 +46,7 @@ pub async fn run(config: Config) -> Result<()> {
         ha_service: config.ha.ha_service,
         rm_service: config.ha.rm_service,
         node_uuid: None,
+        queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
     let mut daemon = Daemon::assemble(&config, consul, listener, interface, events);
@@ -91,6 +92,7 @@ impl Daemon {
         let view = View::spawn(&consul, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
+        let alarm = Arc::new(QueueAlarm::new(config.dispatch.queue_max.get() as usize));
         let outbox = Outbox::new(
             interface.handle(),
             Arc::clone(&links),
@@ -118,7 +120,7 @@ impl Daemon {
         let options = dispatch::Options {
             mode: config.dispatch.mode,
             entrypoint_timeout: config.entrypoint.timeout,
-            queue_max: config.dispatch.queue_max,
+            queue_max: config.dispatch.queue_max.get() as usize,
         };
         let (dispatcher, task) =
             Dispatcher::spawn(Arc::new(work), options, stop.dispatcher.clone());
@@ -128,6 +130,7 @@ impl Daemon {
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
+            alarm: Arc::clone(&alarm),
             outbox: outbox.clone(),
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
@@ -147,6 +150,7 @@ impl Daemon {
             phase: Default::default(),
             links,
             counters,
+            alarm,
             dispatcher,
             letters,
             view: view.clone(),
@@ -215,9 +219,10 @@ impl Daemon {
         tasks.join("router").await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
-        // The last ways into the lane, and into the interface.
-        drop((bridge, outbox));
+        // The last way into the lane.
+        drop(bridge);
         tasks.join("lane").await;
+        outbox.join().await;
         stop.view.cancel();
         view.join().await;
     }

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod dispatch;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod sim;
 pub mod tasks;
 pub mod traces;

@@ -17,11 +17,12 @@ use std::process::ExitCode;
 const CHOICE: &str = "MOTR_SYS_BACKEND";
 
 /// Sources in `csrc` that every backend has.
-const COMMON: [&str; 9] = [
+const COMMON: [&str; 10] = [
     "args",
     "bridge",
     "bridge_calls",
     "bridge_events",
+    "broadcast",
     "map",
     "msg",
     "prepare",
@@ -81,7 +82,7 @@ fn libmotr() -> Result<Backend, Box<dyn Error>> {
         name: "libmotr",
         version: motr.version,
         includes: Vec::new(),
-        sources: vec!["csrc/libmotr.c".into()],
+        sources: vec!["csrc/libmotr.c".into(), "csrc/libmotr_flow.c".into()],
         flags,
         library: Some(("motr", motr.lib)),
     })

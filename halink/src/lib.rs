@@ -56,7 +56,7 @@ pub use event::{Ack, Event, Events, Received};
 pub use failure_vec::{FailureVec, FailureVecRep, FailureVecReq};
 pub use ffi::{backend, prepare, version};
 pub use fid::{Fid, FidSyntax, FidType, Half, ParseFidError};
-pub use handle::{Handle, Stats};
+pub use handle::{Broadcast, Handle, Stats};
 pub use id::{Epoch, LinkId, RequestId, Tag};
 pub use interface::{Interface, InterfaceConfig};
 pub use lifecycle::{IllegalStep, Lifecycle};

@@ -7,8 +7,10 @@ use halink::Handle;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::alarm::QueueAlarm;
 use super::counters::Counters;
 use super::dead_letters::{DeadLetters, LetterRow};
+use super::exposition;
 use super::job::Job;
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::links::{LinkStatus, Links};
@@ -40,6 +42,8 @@ pub struct Parts {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// The alarm at `dispatch.queue_max`.
+    pub alarm: Arc<QueueAlarm>,
     /// The dispatcher.
     pub dispatcher: Dispatcher<Job>,
     /// Messages that Consul refuses for good.
@@ -104,6 +108,7 @@ impl BridgeHandle {
         let view = parts.view.snapshots().borrow().clone();
         let progress = parts.dispatcher.progress();
         let error = parts.view.last_error();
+        let stats = parts.interface.stats();
         Status {
             version: version::long(),
             node: parts.node.clone(),
@@ -114,14 +119,15 @@ impl BridgeHandle {
             dead_letters: parts.letters.rows(),
             queue: QueueRow {
                 waiting: progress.waiting,
-                full: progress.full,
                 runs: progress.runs,
                 in_hand_seconds: progress
                     .in_hand
                     .as_ref()
                     .map(|(_, at)| at.elapsed().as_secs()),
                 in_hand: progress.in_hand.map(|(what, _)| what),
-                events: parts.interface.stats().events,
+                events: stats.events,
+                messages: stats.messages,
+                over_bound: parts.alarm.observe(stats.messages, &parts.counters),
             },
             consul: ConsulRow {
                 reachable: error.is_none(),
@@ -130,7 +136,15 @@ impl BridgeHandle {
             },
             leader: parts.leader.status(),
             counters: Arc::clone(&parts.counters),
+            latencies: exposition::latencies(&parts.counters.latencies)
+                .map(|(name, _, histogram)| (name, histogram.summary()))
+                .into(),
         }
+    }
+
+    /// What Prometheus is told.
+    pub fn metrics(&self) -> String {
+        exposition::text(&self.parts)
     }
 }
 
@@ -142,6 +156,7 @@ fn row(link: LinkStatus) -> LinkRow {
         own: link.own,
         up: link.up,
         received: link.received,
+        undelivered: link.undelivered,
         age_seconds: link.age.as_secs(),
     }
 }

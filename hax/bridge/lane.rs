@@ -1,12 +1,12 @@
 //! The lane: one task that turns updates into notes and broadcasts them, one at a time
 //! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use halink::{Ack, Fid, HaState, LinkId, Note};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info};
 
 use super::notes::Notes;
@@ -49,24 +49,37 @@ enum Broadcast {
     Resumed(LinkId),
 }
 
+/// A broadcast, and when it was asked for.
+struct Asked {
+    broadcast: Broadcast,
+    at: Instant,
+}
+
+impl Asked {
+    fn now(broadcast: Broadcast) -> Self {
+        let at = Instant::now();
+        Self { broadcast, at }
+    }
+}
+
 /// A place in the lane.
 #[derive(Debug)]
-pub struct Place<'a>(mpsc::Permit<'a, Broadcast>);
+pub struct Place<'a>(mpsc::Permit<'a, Asked>);
 
 impl Place<'_> {
     /// Broadcasts the notes, then acknowledges the message they came with.
     pub fn motr(self, notes: Vec<Note>, ack: Ack) {
-        self.0.send(Broadcast::Motr(notes, ack));
+        self.0.send(Asked::now(Broadcast::Motr(notes, ack)));
     }
 }
 
 /// The way into the lane.
 #[derive(Debug, Clone)]
-pub struct Lane(mpsc::Sender<Broadcast>);
+pub struct Lane(mpsc::Sender<Asked>);
 
-impl std::fmt::Debug for Broadcast {
+impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Broadcast")
+        f.write_str("Asked")
     }
 }
 
@@ -79,14 +92,17 @@ impl Lane {
     ) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
         let task = tokio::spawn(async move {
-            while let Some(broadcast) = receiver.recv().await {
+            // Ended with the lane.
+            let mut catching_up = JoinSet::new();
+            while let Some(Asked { broadcast, at }) = receiver.recv().await {
+                while catching_up.try_join_next().is_some() {}
                 if let Broadcast::Resumed(link) = broadcast {
                     let (outbox, links) = (outbox.clone(), std::sync::Arc::clone(&links));
-                    tokio::spawn(catch_up(link, outbox, links, view.clone()));
+                    catching_up.spawn(catch_up(link, outbox, links, view.clone()));
                     continue;
                 }
                 let view = view.borrow().clone();
-                run(broadcast, &outbox, &links, &view).await;
+                run(broadcast, at, &outbox, &links, &view).await;
             }
         });
         (Self(sender), task)
@@ -116,7 +132,7 @@ impl Lane {
     }
 
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
-        Ok(self.0.try_send(broadcast)?)
+        Ok(self.0.try_send(Asked::now(broadcast))?)
     }
 }
 
@@ -129,7 +145,13 @@ impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
     }
 }
 
-async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links, view: &Snapshot) {
+async fn run(
+    broadcast: Broadcast,
+    asked: Instant,
+    outbox: &Outbox,
+    links: &super::links::Links,
+    view: &Snapshot,
+) {
     match broadcast {
         Broadcast::Watch(update, reply) => {
             let notes = Notes::of(&update, view, links);
@@ -139,7 +161,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
                 .collect();
             // What is under way to a process that is dead holds up the end of its link.
             let dead: Vec<LinkId> = failed.iter().flat_map(|dead| links.of(*dead)).collect();
-            let links_reached = outbox.broadcast(notes.as_slice(), &dead).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &dead, asked).await;
             for process in failed {
                 outbox
                     .retire(process, "Consul says that it has failed")
@@ -156,7 +178,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Motr(notes, ack) => {
             let notes = Notes::of_motr(notes);
-            let links_reached = outbox.broadcast(notes.as_slice(), &[]).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[], asked).await;
             debug!(
                 notes = notes.as_slice().len(),
                 links_reached, "broadcast an NVEC SET of Motr"
@@ -165,7 +187,7 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Isolate(link, process) => {
             let notes = Notes::of_process(process, HaState::Failed, view);
-            let links_reached = outbox.broadcast(notes.as_slice(), &[link]).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[link], asked).await;
             error!(%process, links_reached, "told every other process that this one has failed");
         }
         // Handled by a task of its own, which may have to wait.

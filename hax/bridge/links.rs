@@ -52,6 +52,8 @@ pub struct LinkStatus {
     pub age: Duration,
     /// Messages received over it.
     pub received: u64,
+    /// Messages sent over it and not yet acknowledged.
+    pub undelivered: u64,
     /// Whether the process has reported over it that it is up.
     pub up: bool,
     /// Whether this is the bridge's link to itself.
@@ -241,6 +243,7 @@ impl Links {
             endpoint: entry.endpoint.clone(),
             age: entry.connected.elapsed(),
             received: entry.received,
+            undelivered: entry.unacknowledged,
             up: entry.up_since.is_some(),
             own: entry.process == self.own,
         };

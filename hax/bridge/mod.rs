@@ -6,11 +6,13 @@
 //!   watches ──────┴─────▶ lane ────────────────▶ broadcasts
 //! ```
 
+mod alarm;
 mod answers;
 mod counters;
 mod dead_letters;
 mod entrypoint;
 mod events;
+mod exposition;
 mod handle;
 mod job;
 mod lane;
@@ -28,8 +30,9 @@ mod tests;
 pub mod update;
 mod work;
 
+pub use alarm::QueueAlarm;
 pub use answers::Unknown;
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, Latencies};
 pub use dead_letters::{DeadLetters, LETTERS_MAX, LetterRow};
 pub use entrypoint::{EntrypointError, Facts};
 pub use handle::{BridgeHandle, Parts};

@@ -10,6 +10,7 @@ use halink::{
 };
 use tracing::{debug, error, info, warn};
 
+use super::alarm::QueueAlarm;
 use super::counters::Counters;
 use super::job::{Job, Task};
 use super::lane::Lane;
@@ -25,6 +26,8 @@ pub struct Router {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// The alarm at `dispatch.queue_max`.
+    pub alarm: Arc<QueueAlarm>,
     /// Replies that need no Consul.
     pub outbox: Outbox,
     /// Requests.
@@ -78,6 +81,8 @@ impl Router {
 
     async fn message(&self, received: Received) {
         self.links.count_received(received.link);
+        let held = self.outbox.handle().stats().messages;
+        self.alarm.observe(held, &self.counters);
         let kind = received.message.kind();
         let Received {
             link,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::counters::Counters;
 use super::dead_letters::LetterRow;
 use crate::cluster::{LeaderStatus, StoredStatus};
+use crate::metrics::Summary;
 
 /// Where the daemon is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -49,6 +50,8 @@ pub struct Status {
     pub leader: LeaderStatus,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// Latencies, as they are when the document is made.
+    pub latencies: BTreeMap<&'static str, Summary>,
 }
 
 /// One link.
@@ -66,6 +69,8 @@ pub struct LinkRow {
     pub up: bool,
     /// Messages received over it.
     pub received: u64,
+    /// Messages sent over it and not yet acknowledged.
+    pub undelivered: u64,
     /// Seconds since it was connected.
     pub age_seconds: u64,
 }
@@ -75,8 +80,6 @@ pub struct LinkRow {
 pub struct QueueRow {
     /// Requests that wait for their turn.
     pub waiting: usize,
-    /// Whether as many wait as may (`dispatch.queue_max`).
-    pub full: bool,
     /// Runs of requests in hand.
     pub runs: usize,
     /// The run that has been in hand longest.
@@ -85,6 +88,10 @@ pub struct QueueRow {
     pub in_hand_seconds: Option<u64>,
     /// Events of the interface that have not been routed yet.
     pub events: usize,
+    /// Messages received that are neither acknowledged nor given up.
+    pub messages: usize,
+    /// Whether as many messages were held as `dispatch.queue_max`, and not half of them have gone.
+    pub over_bound: bool,
 }
 
 /// Consul.

@@ -87,7 +87,6 @@ impl<S: Store, R: Replies> Handler for Work<S, R> {
     }
 
     async fn overflow(&self, job: Job<R::Ack>) -> Option<Job<R::Ack>> {
-        self.counters.queue_over_bound.increment();
         match job.task {
             Task::Get(_) => {
                 self.answer_stale(job).await;

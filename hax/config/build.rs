@@ -31,9 +31,9 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let node = node(r);
     let ha = ha(r);
     let entrypoint = entrypoint(r);
+    let dispatch = dispatch(r);
     let consul = consul(r);
     let retry = retry(r);
-    let dispatch = dispatch(r);
     let http = http(r);
     let leader = leader(r);
     let kv = kv(r);
@@ -42,9 +42,9 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         node: node?,
         ha: ha?,
         entrypoint: entrypoint?,
+        dispatch: dispatch?,
         consul: consul?,
         retry: retry?,
-        dispatch: dispatch?,
         http: http?,
         leader: leader?,
         kv: kv?,
@@ -87,6 +87,19 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
 fn entrypoint(r: &mut Reader<'_>) -> Option<EntrypointConfig> {
     let timeout = duration(r, &schema::ENTRYPOINT_TIMEOUT);
     Some(EntrypointConfig { timeout: timeout? })
+}
+
+fn dispatch(r: &mut Reader<'_>) -> Option<DispatchConfig> {
+    let mode = choice(r, &schema::DISPATCH_MODE, |word| match word {
+        "queue" => Some(Mode::Queue),
+        "lanes" => Some(Mode::Lanes),
+        _ => None,
+    });
+    let queue_max = r.number(&schema::DISPATCH_QUEUE_MAX);
+    Some(DispatchConfig {
+        mode: mode?,
+        queue_max: u32::try_from(queue_max?).ok()?.try_into().ok()?,
+    })
 }
 
 fn consul(r: &mut Reader<'_>) -> Option<ConsulConfig> {
@@ -148,19 +161,6 @@ fn retry(r: &mut Reader<'_>) -> Option<RetryConfig> {
         min,
         max,
         attempt: attempt?,
-    })
-}
-
-fn dispatch(r: &mut Reader<'_>) -> Option<DispatchConfig> {
-    let mode = choice(r, &schema::DISPATCH_MODE, |word| match word {
-        "queue" => Some(Mode::Queue),
-        "lanes" => Some(Mode::Lanes),
-        _ => None,
-    });
-    let queue_max = count(r, &schema::DISPATCH_QUEUE_MAX);
-    Some(DispatchConfig {
-        mode: mode?,
-        queue_max: usize::try_from(queue_max?).ok()?,
     })
 }
 
@@ -228,20 +228,6 @@ fn size(r: &mut Reader<'_>, key: &KeyDoc) -> Option<u64> {
                 Err(format!("{text:?} is out of range, {}", key.range))
             }
             _ => Ok(size),
-        }
-    })
-}
-
-fn count(r: &mut Reader<'_>, key: &KeyDoc) -> Option<u64> {
-    r.count(key, |text| {
-        let count: u64 = text
-            .parse()
-            .map_err(|_| format!("{text:?} is not a whole number"))?;
-        match key.range {
-            Range::Count(min, max) if !(min..=max).contains(&count) => {
-                Err(format!("{text:?} is out of range, {}", key.range))
-            }
-            _ => Ok(count),
         }
     })
 }

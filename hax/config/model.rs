@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ pub struct Config {
     pub ha: HaConfig,
     /// `[entrypoint]`
     pub entrypoint: EntrypointConfig,
-    /// `[consul]`
-    pub consul: ConsulConfig,
     /// `[dispatch]`
     pub dispatch: DispatchConfig,
+    /// `[consul]`
+    pub consul: ConsulConfig,
     /// `[retry]`
     pub retry: RetryConfig,
     /// `[http]`
@@ -77,6 +78,16 @@ pub struct EntrypointConfig {
     pub timeout: Duration,
 }
 
+/// The dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DispatchConfig {
+    /// Which requests are kept in order.
+    pub mode: Mode,
+    /// Messages held for all processes together, from which the embedded backend stops reading
+    /// links; 64 to 1,048,576.
+    pub queue_max: NonZeroU32,
+}
+
 /// The Consul agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsulConfig {
@@ -114,15 +125,6 @@ pub struct RetryConfig {
     pub max: Duration,
     /// Bound of one attempt, all its requests together.
     pub attempt: Duration,
-}
-
-/// The dispatcher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DispatchConfig {
-    /// Which requests are kept in order.
-    pub mode: Mode,
-    /// Requests that may wait.
-    pub queue_max: usize,
 }
 
 /// The HTTP server.

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Found, Hint, Problem};
-use super::schema::{DefaultValue, KeyDoc, Kind, reference, sections};
+use super::schema::{DefaultValue, KeyDoc, Kind, Range, reference, sections};
 
 /// A parsed document and the errors found in it so far.
 pub(super) struct Reader<'a> {
@@ -168,16 +168,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of a key that is a whole number; `None` if it is unset or has been reported.
-    pub(super) fn count(
-        &mut self,
-        key: &KeyDoc,
-        parse: impl FnOnce(&str) -> Result<u64, String>,
-    ) -> Option<u64> {
+    /// The value of a key that is a whole number; `None` if it has been reported.
+    pub(super) fn number(&mut self, key: &KeyDoc) -> Option<u64> {
         let parsed = match self.find(key).map(Spanned::get_ref) {
-            Some(DeValue::Integer(number)) => {
-                let text = number.to_string();
-                parse(&text)
+            Some(DeValue::Integer(value)) => {
+                u64::from_str_radix(value.as_str(), value.radix()).map_err(|_| value.to_string())
             }
             Some(other) => {
                 let found = other.type_str();
@@ -185,7 +180,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
             None => match key.default {
-                DefaultValue::Value(text) => parse(text),
+                DefaultValue::Value(text) => text.parse().map_err(|_| text.to_owned()),
                 DefaultValue::Unset => return None,
                 DefaultValue::Required => {
                     self.missing(key);
@@ -193,7 +188,13 @@ impl<'a> Reader<'a> {
                 }
             },
         };
-        parsed.map_err(|why| self.refuse(key, why)).ok()
+        let value = parsed.and_then(|value| match key.range {
+            Range::Number(min, max) if !(min..=max).contains(&value) => Err(value.to_string()),
+            _ => Ok(value),
+        });
+        value
+            .map_err(|shown| self.refuse(key, format!("{shown} is out of range, {}", key.range)))
+            .ok()
     }
 
     fn missing(&mut self, key: &KeyDoc) {
@@ -208,9 +209,9 @@ impl<'a> Reader<'a> {
     fn wrong_type(&mut self, key: &KeyDoc, found: &'static str) {
         let expected = match key.kind {
             Kind::Boolean => "true or false",
+            Kind::Number => "a whole number",
             Kind::Duration => "a duration such as \"2s\"",
             Kind::Size => "a size such as \"16MiB\"",
-            Kind::Count => "a whole number such as 4096",
             Kind::Fid => "a fid such as \"0x7200000000000001:0x4\"",
             Kind::Text | Kind::Choice | Kind::File | Kind::Directory => "a string",
         };

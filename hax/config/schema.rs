@@ -33,7 +33,7 @@ impl KeyDoc {
     }
 }
 
-/// What is written as a key's value. All but `Boolean` are TOML strings.
+/// What is written as a key's value. All but `Boolean` and `Number` are TOML strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text, checked by its own rule.
@@ -42,12 +42,12 @@ pub enum Kind {
     Boolean,
     /// One of a few words.
     Choice,
+    /// A whole number.
+    Number,
     /// A number with `ms`, `s`, `m` or `h`.
     Duration,
     /// A number with `B`, `KiB`, `MiB` or `GiB`.
     Size,
-    /// A whole number.
-    Count,
     /// `0x7200000000000001:0x4`.
     Fid,
     /// Path of a file.
@@ -62,9 +62,9 @@ impl fmt::Display for Kind {
             Self::Text => "string",
             Self::Boolean => "boolean",
             Self::Choice => "choice",
+            Self::Number => "number",
             Self::Duration => "duration",
             Self::Size => "size",
-            Self::Count => "count",
             Self::Fid => "fid",
             Self::File => "file",
             Self::Directory => "directory",
@@ -101,11 +101,11 @@ pub enum Range {
     /// These words only.
     OneOf(&'static [&'static str]),
     /// Both ends included.
+    Number(u64, u64),
+    /// Both ends included.
     Duration(Duration, Duration),
     /// Bytes, both ends included.
     Size(u64, u64),
-    /// Both ends included.
-    Count(u64, u64),
 }
 
 impl fmt::Display for Range {
@@ -113,11 +113,11 @@ impl fmt::Display for Range {
         match self {
             Self::Rule(rule) => f.write_str(rule),
             Self::OneOf(words) => f.write_str(&words.join(", ")),
+            Self::Number(min, max) => write!(f, "{min} to {max}"),
             Self::Duration(min, max) => {
                 write!(f, "{} to {}", show_duration(*min), show_duration(*max))
             }
             Self::Size(min, max) => write!(f, "{} to {}", show_size(*min), show_size(*max)),
-            Self::Count(min, max) => write!(f, "{min} to {max}"),
         }
     }
 }
@@ -202,6 +202,15 @@ keys! {
         Range::Duration(ms(100), secs(60)),
         "How long a reply may take before the process is told to ask again (EAGAIN).";
 
+    /// What 5/HAX asks for.
+    DISPATCH_MODE = "dispatch.mode", Choice, DefaultValue::Value("queue"),
+        Range::OneOf(&["queue", "lanes"]),
+        "Keep all requests in one order, or only those of one process and of one link.";
+    /// 16 s of 1,000 events a second; some 8 MiB of them, and 52 MiB if all are as large as can be.
+    DISPATCH_QUEUE_MAX = "dispatch.queue_max", Number, DefaultValue::Value("16384"),
+        Range::Number(64, 1 << 20),
+        "Messages held for all processes together, from which links are not read (with libmotr: an alarm is raised).";
+
     /// The local agent's own default.
     CONSUL_ADDRESS = "consul.address", Text, DefaultValue::Value("http://127.0.0.1:8500"), URL_RULE,
         "Address of the local Consul agent.";
@@ -234,15 +243,6 @@ keys! {
     RETRY_ATTEMPT = "retry.attempt", Duration, DefaultValue::Value("10s"),
         Range::Duration(ms(100), secs(600)),
         "How long one attempt may take, all its requests together.";
-
-    /// What 5/HAX asks for.
-    DISPATCH_MODE = "dispatch.mode", Choice, DefaultValue::Value("queue"),
-        Range::OneOf(&["queue", "lanes"]),
-        "Keep all requests in one order, or only those of one process and of one link.";
-    /// An hour without Consul must not fill the memory of a node.
-    DISPATCH_QUEUE_MAX = "dispatch.queue_max", Count, DefaultValue::Value("16384"),
-        Range::Count(1_024, 1 << 20),
-        "Messages that may wait; then the links are read no further.";
 
     HTTP_LISTEN = "http.listen", Text, DefaultValue::Value("127.0.0.1:8008"),
         Range::Rule("`IP:PORT` of the loopback interface"),

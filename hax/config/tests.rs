@@ -5,6 +5,7 @@ use halink::Fid;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dispatch::Mode;
 
 const MINIMAL: &str = "\
 [node]
@@ -35,6 +36,9 @@ fn a_minimal_file_takes_every_default() {
     assert_eq!(config.ha.rm_service, Fid::new(0x7300_0000_0000_0001, 2));
     assert_eq!(config.ha.on_fatal_message, FatalMessage::Isolate);
     assert_eq!(config.entrypoint.timeout, Duration::from_secs(2));
+    assert_eq!(config.dispatch.queue_max.get(), 16_384);
+    assert_eq!(config.dispatch.mode, Mode::Queue);
+    assert_eq!(config.retry.attempt, Duration::from_secs(10));
     assert_eq!(config.consul.address.as_str(), "http://127.0.0.1:8500");
     assert_eq!(config.consul.timeout, Duration::from_secs(5));
     assert_eq!(config.consul.connect_timeout, Duration::from_secs(1));
@@ -56,6 +60,7 @@ fn every_key_can_be_given() {
     let config = parse(&format!(
         "{MINIMAL}on_fatal_message = \"panic\"\n\
          [entrypoint]\ntimeout = \"100ms\"\n\
+         [dispatch]\nmode = \"lanes\"\nqueue_max = 0x400\n\
          [consul]\naddress = \"https://consul.example:8501/\"\ntoken_file = \"/etc/hax/token\"\n\
          ca_file = \"/etc/hax/ca.pem\"\ncert_file = \"/etc/hax/cert.pem\"\nkey_file = \"/etc/hax/key.pem\"\n\
          timeout = \"1m\"\nconnect_timeout = \"10ms\"\ndatacenter = \"dc-1\"\n\
@@ -66,6 +71,8 @@ fn every_key_can_be_given() {
          [log]\nformat = \"json\"\nlevel = \"warn,hax::http=debug\"\n"
     ))
     .unwrap();
+    assert_eq!(config.dispatch.queue_max.get(), 1024);
+    assert_eq!(config.dispatch.mode, Mode::Lanes);
     assert_eq!(
         config.consul.address.as_str(),
         "https://consul.example:8501"
@@ -152,7 +159,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
         ),
         (
             "[qqqq]",
-            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, consul, retry, dispatch, http, leader, kv, log",
+            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log",
         ),
         (
             "[consul.tls]\nca = 1",
@@ -168,7 +175,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
     assert_eq!(
         parse(&format!("endpoint = 1\nzzz = 2\n{MINIMAL}")).unwrap_err(),
         "hax.toml:1:1: endpoint: unknown key; did you mean ha.endpoint?\n\
-         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, consul, retry, dispatch, http, leader, kv, log"
+         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log"
     );
 }
 
@@ -211,6 +218,14 @@ fn wrong_types_are_named() {
 #[test]
 fn refused_values_say_why() {
     for (lines, expected) in [
+        (
+            "[dispatch]\nqueue_max = 63",
+            "dispatch.queue_max: 63 is out of range, 64 to 1048576",
+        ),
+        (
+            "[dispatch]\nqueue_max = -1",
+            "dispatch.queue_max: -1 is out of range, 64 to 1048576",
+        ),
         (
             "[entrypoint]\ntimeout = \"99ms\"",
             "entrypoint.timeout: \"99ms\" is out of range, 100ms to 1m",
@@ -484,7 +499,7 @@ fn the_reference_agrees_with_the_parser() {
             is_required || key.path == "node.name"
         );
         let quoted = |value: &str| match key.kind {
-            Kind::Boolean | Kind::Count => value.to_owned(),
+            Kind::Boolean | Kind::Number => value.to_owned(),
             _ => format!("{value:?}"),
         };
         let accepts = |value: &str| {
@@ -496,15 +511,24 @@ fn the_reference_agrees_with_the_parser() {
                 format!("{MINIMAL}{section}{line}")
             };
             // Another key may then disagree (retry.min above retry.max); that is not this one.
+            let refused = |line: &str| {
+                let (quoted, number) = (format!("{}: \"", key.path), "is out of range");
+                line.contains(&quoted) || line.contains(key.path) && line.contains(number)
+            };
             parse(&text)
                 .err()
-                .is_none_or(|report| !report.contains(&format!("{}: \"", key.path)))
+                .is_none_or(|report| !report.lines().any(refused))
         };
         if let DefaultValue::Value(value) = key.default {
             assert!(accepts(value), "{} = {value}", key.path);
         }
         match key.range {
             Range::OneOf(words) => assert!(words.iter().all(|word| accepts(word)), "{}", key.path),
+            Range::Number(min, max) => {
+                assert!(accepts(&min.to_string()) && accepts(&max.to_string()));
+                assert!(!accepts(&(max + 1).to_string()), "{}", key.path);
+                assert!(!accepts(&(min - 1).to_string()), "{}", key.path);
+            }
             Range::Duration(min, max) => {
                 assert!(accepts(&schema::show_duration(min)), "{}", key.path);
                 assert!(accepts(&schema::show_duration(max)), "{}", key.path);
@@ -514,10 +538,6 @@ fn the_reference_agrees_with_the_parser() {
             Range::Size(min, max) => {
                 assert!(accepts(&schema::show_size(min)) && accepts(&schema::show_size(max)));
                 assert!(!accepts(&schema::show_size(max + 1)), "{}", key.path);
-            }
-            Range::Count(min, max) => {
-                assert!(accepts(&min.to_string()) && accepts(&max.to_string()));
-                assert!(!accepts(&(max + 1).to_string()), "{}", key.path);
             }
             Range::Rule(_) => {}
         }

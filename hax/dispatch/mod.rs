@@ -74,8 +74,6 @@ pub struct Progress {
     pub in_hand: Option<(String, Instant)>,
     /// The number of that run.
     oldest: Option<u64>,
-    /// Whether as many wait as may.
-    pub full: bool,
 }
 
 /// The router's end of the dispatcher.
@@ -234,7 +232,6 @@ impl<H: Handler> Task<H> {
                     runs,
                     in_hand: self.in_hand.oldest(),
                     oldest,
-                    full: waiting >= self.options.queue_max,
                 };
             }
             changed

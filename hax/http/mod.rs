@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /` | alive: version and uptime |
 //! | `GET /v1/status` | state of the bridge |
+//! | `GET /metrics` | counters and latencies, in the text format of Prometheus |
 //! | `POST /`, `POST /watch/service` | payload of a `service` watch |
 //! | `GET /v1/dead-letters` | messages that Consul refuses for good |
 //! | `POST /v1/dead-letters/replay`, `/v1/dead-letters/ID/replay` | handle all, or that one, again |
@@ -56,6 +57,9 @@ pub trait Bridge: Clone + Send + Sync + 'static {
 
     /// Acknowledges a dead letter without writing it; returns whether it was there.
     fn discard(&self, id: u64) -> impl Future<Output = bool> + Send;
+
+    /// What Prometheus is told. It does not wait for anything.
+    fn metrics(&self) -> String;
 }
 
 impl Bridge for BridgeHandle {
@@ -78,6 +82,10 @@ impl Bridge for BridgeHandle {
 
     async fn discard(&self, id: u64) -> bool {
         Self::discard(self, id).await
+    }
+
+    fn metrics(&self) -> String {
+        Self::metrics(self)
     }
 }
 

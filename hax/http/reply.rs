@@ -16,7 +16,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(
-        "no such resource: {path}; resources are /, /v1/status, /v1/dead-letters and /watch/{{service,checks,nodes,keyprefix}}"
+        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters and /watch/{{service,checks,nodes,keyprefix}}"
     )]
     NotFound { path: String },
     #[error("{method} is not possible on {path}; the Allow header names what is")]

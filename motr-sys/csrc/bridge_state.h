@@ -2,8 +2,8 @@
 /*
  * bridge.h on top of m0_halon_interface, the same for every backend: what its
  * files share.  bridge.c has the life of an interface, bridge_events.c what the
- * library calls, and bridge_calls.c what the user calls meanwhile.  These and
- * msg.c alone include Motr's headers, and these alone call the library.
+ * library calls, bridge_calls.c what the user calls meanwhile, and broadcast.c
+ * what goes to many links at once.  These and msg.c alone include Motr's headers, and these alone call the library.
  *
  * The library trusts its caller: a call for a link or a message that is gone
  * is an assertion there.  So the registry keeps every link and every

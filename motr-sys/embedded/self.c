@@ -95,8 +95,8 @@ static void note_take(emb_t *e, const struct m0_ha_note *note, bool same_ignored
 
 static void frame_take(emb_t *e, const struct emb_out *out)
 {
-	const uint8_t    *payload = out->frame + WIRE_HEADER_LEN;
-	size_t            len = out->len - WIRE_HEADER_LEN;
+	const uint8_t    *payload = out->body->frame + WIRE_HEADER_LEN;
+	size_t            len = out->body->len - WIRE_HEADER_LEN;
 	struct m0_ha_msg *msg;
 	uint64_t          tag;
 	size_t            size;

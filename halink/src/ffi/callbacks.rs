@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use motr_sys as sys;
@@ -121,7 +122,12 @@ unsafe extern "C" fn on_msg_received(
             time: raw.time,
             epoch: Epoch(raw.epoch),
             message,
-            ack: Ack::new(link, tag, context.commands.clone()),
+            ack: Ack::new(
+                link,
+                tag,
+                context.commands.clone(),
+                Arc::clone(&context.counters),
+            ),
         }));
     };
     // SAFETY: `ctx` is what `init` was given.

@@ -148,7 +148,6 @@ async fn a_full_queue_takes_what_cannot_be_handled_at_once_and_no_other() {
     fixture.waiting(0).await;
     fixture.push((0..QUEUE_MAX).map(|_| named("waits"))).await;
     fixture.waiting(QUEUE_MAX).await;
-    assert!(fixture.dispatcher.progress().full);
     fixture.push([message("read", 1, 2), named("last")]).await;
     fixture.waiting(QUEUE_MAX + 1).await;
     assert_eq!(fixture.fake.names(), ["read at once"]);

@@ -2,6 +2,7 @@
 //! and more of everything than usual.
 
 mod acl;
+mod bound;
 mod crash;
 mod late;
 mod leader;

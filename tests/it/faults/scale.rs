@@ -47,7 +47,7 @@ const LONG_RUN: &str = "HAX_TEST_MESSAGES";
 /// 24 KiB, as 480 MiB.
 const GROWTH_KIB: u64 = 3 * 1_024;
 
-fn resident_kib(pid: u32) -> u64 {
+pub(super) fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let size = line.unwrap().split_whitespace().nth(1);

@@ -140,8 +140,9 @@ fn the_end_of_a_link_is_the_end_of_its_deliveries() {
     let delivery = fixture
         .context
         .deliveries
-        .sending(LinkId(LINK))
-        .sent(Tag(1));
+        .sending([LinkId(LINK)])
+        .sent([(LinkId(LINK), Tag(1))])
+        .remove(0);
     let event = sys::hax_link_event {
         link: LINK,
         kind: sys::hax_link_event_kind::HAX_LINK_DISCONNECTED,
