@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
+    BridgeHandle, Counters, Fallen, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
+use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::Dispatcher;
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
@@ -63,6 +64,7 @@ struct Daemon {
     interface: Interface,
     outbox: Outbox,
     bridge: BridgeHandle,
+    death: DeathWatch<Fallen>,
     view: View,
     tasks: Tasks,
     stop: Stop,
@@ -73,6 +75,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
 }
@@ -90,6 +93,7 @@ impl Daemon {
         let view = View::spawn(&consul, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
+        let deaths = Arc::new(Deaths::new(watches_max()));
         let outbox = Outbox::new(
             interface.handle(),
             Arc::clone(&links),
@@ -100,6 +104,7 @@ impl Daemon {
             node: config.node.name.clone(),
             outbox: outbox.clone(),
             links: Arc::clone(&links),
+            deaths: Arc::clone(&deaths),
             counters: Arc::clone(&counters),
             view: view.snapshots(),
             retry: RetryPolicy {
@@ -115,14 +120,27 @@ impl Daemon {
             stop.dispatcher.clone(),
         );
         tasks.add("dispatcher", task);
-        let (lane, task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
+        let (lane, task) = Lane::spawn(
+            outbox.clone(),
+            Arc::clone(&links),
+            Arc::clone(&deaths),
+            view.snapshots(),
+        );
         tasks.add("lane", task);
+        let fallen = config.ha.death_watch.then(|| Fallen {
+            counters: Arc::clone(&counters),
+            lane: lane.clone(),
+            outbox: outbox.clone(),
+            view: view.snapshots(),
+        });
+        let death = DeathWatch::new(Arc::clone(&deaths), fallen, stop.death.clone());
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
             outbox: outbox.clone(),
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
+            death: death.clone(),
             on_fatal_message: config.ha.on_fatal_message,
         };
         tasks.add("router", tokio::spawn(router.run(events)));
@@ -137,6 +155,7 @@ impl Daemon {
             started: Instant::now(),
             phase: Default::default(),
             links,
+            deaths,
             counters,
             dispatcher,
             view: view.clone(),
@@ -159,6 +178,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             tasks,
             stop,
@@ -187,6 +207,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             mut tasks,
             stop,
@@ -196,6 +217,8 @@ impl Daemon {
         stop.leader.cancel();
         tasks.join("http").await;
         tasks.join("leader").await;
+        // From here on links end because the bridge does.
+        stop.death.cancel();
         if version::is_libmotr() {
             outbox.retire_all().await;
         }
@@ -203,6 +226,7 @@ impl Daemon {
             warn!(%error, "the interface did not stop in order");
         }
         tasks.join("router").await;
+        death.join().await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
         // The last ways into the lane, and into the interface.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod consul;
 pub mod ctl;
 pub mod daemon;
+pub mod death;
 pub mod dispatch;
 pub mod http;
 pub mod logging;

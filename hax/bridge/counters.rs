@@ -72,6 +72,12 @@ pub struct Counters {
     pub not_delivered: Counter,
     /// Messages that could not be sent: the link was gone or had too many outstanding.
     pub send_errors: Counter,
+    /// Processes of this machine that have died without STOPPED.
+    pub deaths: Counter,
+    /// Incarnations not watched for their death, because they were not identified.
+    pub death_watch_unproven: Counter,
+    /// Messages and links of processes that are not watched, because too many are.
+    pub death_watch_refused: Counter,
     /// Processes retired: all their links dropped.
     pub retired: Counter,
 }

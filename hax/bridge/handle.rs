@@ -13,6 +13,7 @@ use super::links::{LinkStatus, Links};
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
 use super::update::WatchUpdate;
 use crate::cluster::{Leader, View};
+use crate::death::Deaths;
 use crate::dispatch::Dispatcher;
 use crate::version;
 
@@ -36,6 +37,8 @@ pub struct Parts {
     pub phase: watch::Sender<Phase>,
     /// Live links.
     pub links: Arc<Links>,
+    /// Deaths of local processes.
+    pub deaths: Arc<Deaths>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The dispatcher.
@@ -67,13 +70,15 @@ impl BridgeHandle {
         let parts = &*self.parts;
         let view = parts.view.snapshots().borrow().clone();
         let progress = parts.dispatcher.progress();
+        let links = parts.links.status();
         let error = parts.view.last_error();
         Status {
             version: version::long(),
             node: parts.node.clone(),
             phase: *parts.phase.borrow(),
             uptime_seconds: parts.started.elapsed().as_secs(),
-            links: parts.links.status().into_iter().map(row).collect(),
+            links: links.into_iter().map(|link| row(link, &parts.deaths)).collect(),
+            deaths: parts.deaths.all().into_iter().map(Into::into).collect(),
             processes: view.processes.iter().collect(),
             queue: QueueRow {
                 waiting: progress.waiting,
@@ -95,8 +100,9 @@ impl BridgeHandle {
     }
 }
 
-fn row(link: LinkStatus) -> LinkRow {
+fn row(link: LinkStatus, deaths: &Deaths) -> LinkRow {
     LinkRow {
+        death_watch: deaths.state(link.id).map(Into::into),
         link: link.id.0,
         process: link.process,
         endpoint: link.endpoint,

@@ -8,6 +8,7 @@
 
 mod counters;
 mod entrypoint;
+mod fallen;
 mod handle;
 mod job;
 mod lane;
@@ -22,6 +23,7 @@ mod work;
 
 pub use counters::{Counter, Counters};
 pub use entrypoint::EntrypointError;
+pub use fallen::Fallen;
 pub use handle::{BridgeHandle, Parts};
 pub use job::{Job, Task};
 pub use lane::{Lane, WatchError, WatchOutcome};

@@ -21,6 +21,7 @@ use super::links::Links;
 use super::outbox::Outbox;
 use super::record::Record;
 use crate::cluster::{self, Snapshot, StoredStatus, process::key};
+use crate::death::Deaths;
 use crate::dispatch::{Answer, Handler};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
@@ -47,6 +48,8 @@ pub struct Work {
     pub outbox: Outbox,
     /// Live links.
     pub links: Arc<Links>,
+    /// Who is dead, whatever Consul says.
+    pub deaths: Arc<Deaths>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The last known view, for what cannot be read afresh.
@@ -199,11 +202,13 @@ impl Work {
             }
         };
         let own = self.links.own_process();
+        let dead = self.deaths.objects(&snapshot.tree);
         let mut unknown = Vec::new();
         let mut note = |object: Fid| {
             let state = match snapshot.state_of(object) {
                 // This code runs, so the bridge is alive, whatever its check said last.
                 _ if object == own => HaState::Online,
+                _ if dead.contains(&object) => HaState::Failed,
                 Some(state) => state,
                 None => {
                     unknown.push(object);
