@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Fallen, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router, Work,
+    BridgeHandle, Counters, Fallen, Lane, Links, Outbox, Parts, Phase, Record, RetryPolicy, Router,
+    Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;

@@ -77,7 +77,10 @@ impl BridgeHandle {
             node: parts.node.clone(),
             phase: *parts.phase.borrow(),
             uptime_seconds: parts.started.elapsed().as_secs(),
-            links: links.into_iter().map(|link| row(link, &parts.deaths)).collect(),
+            links: links
+                .into_iter()
+                .map(|link| row(link, &parts.deaths))
+                .collect(),
             deaths: parts.deaths.all().into_iter().map(Into::into).collect(),
             processes: view.processes.iter().collect(),
             queue: QueueRow {

@@ -294,7 +294,11 @@ mod tests {
         ]);
         let mut notes = Notes::of(&update, &view(), &Links::new(process(0)));
         notes.bury(&HashSet::from([process(1), service(3), process(9)]));
-        let states: Vec<_> = notes.as_slice().iter().map(|n| (n.object, n.state)).collect();
+        let states: Vec<_> = notes
+            .as_slice()
+            .iter()
+            .map(|n| (n.object, n.state))
+            .collect();
         let expected = [
             (process(7), HaState::Online),
             (process(1), HaState::Failed),

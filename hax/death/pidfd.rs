@@ -66,3 +66,10 @@ fn has_died(fd: &impl AsFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
     Ok(poll(&mut fds, Some(&now))? > 0)
 }
+
+#[cfg(test)]
+impl AsFd for PidFd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -25,7 +25,7 @@ pub struct Claim {
     pub pid: u64,
     /// Its endpoint.
     pub endpoint: String,
-    /// When it said so, since boot: [`since_boot`].
+    /// When it said so, since boot (`CLOCK_BOOTTIME`).
     pub heard: Duration,
 }
 
@@ -78,7 +78,7 @@ pub enum Unproven {
 }
 
 /// The time since boot, as `/proc/<pid>/stat` counts it.
-pub fn since_boot() -> Duration {
+pub(super) fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
