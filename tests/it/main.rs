@@ -11,6 +11,7 @@
 mod common;
 mod config;
 mod ctl;
+mod death;
 mod entrypoint;
 mod events;
 mod fatal;
