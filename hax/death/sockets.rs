@@ -16,7 +16,12 @@ pub(super) fn listeners(proc: &Proc, pid: u32, address: &Address) -> Vec<u64> {
     match address {
         Address::Ip(ip, Some(port)) => ["tcp", "tcp6"]
             .into_iter()
-            .flat_map(|table| proc.socket_table(pid, table))
+            // Those that listen come first, and there may be very many others
+            // (`networking/proc_net_tcp.rst` of the kernel).
+            .flat_map(|table| {
+                proc.socket_table(pid, table)
+                    .take_while(|line| listens(line))
+            })
             .filter_map(|line| tcp_listener(&line, *ip, *port))
             .collect(),
         Address::Unix(path) => proc
@@ -27,17 +32,21 @@ pub(super) fn listeners(proc: &Proc, pid: u32, address: &Address) -> Vec<u64> {
     }
 }
 
+fn listens(line: &str) -> bool {
+    line.split_whitespace().nth(3) == Some(TCP_LISTEN)
+}
+
 /// Fields: slot, local address, remote address, state, queues, timer, retransmits, uid, timeout,
 /// inode.
 fn tcp_listener(line: &str, ip: IpAddr, port: u16) -> Option<u64> {
     let mut fields = line.split_whitespace();
     let (address, local_port) = fields.nth(1)?.split_once(':')?;
-    if fields.nth(1)? != TCP_LISTEN || u16::from_str_radix(local_port, 16).ok()? != port {
+    if u16::from_str_radix(local_port, 16).ok()? != port {
         return None;
     }
     let local = hex_address(address)?.to_canonical();
     let takes = local == ip || local.is_unspecified();
-    takes.then(|| fields.nth(5)?.parse().ok())?
+    takes.then(|| fields.nth(7)?.parse().ok())?
 }
 
 /// Words of 32 bits in the byte order of the machine.
@@ -113,7 +122,8 @@ mod tests {
             ),
             ("0100007:520A", "0A", loopback, 21002, false),
         ] {
-            let got = tcp_listener(&line(local, state), ip, port);
+            let line = line(local, state);
+            let got = tcp_listener(&line, ip, port).filter(|_| listens(&line));
             assert_eq!(got, found.then_some(4711), "{local} {state} {ip} {port}");
         }
         assert_eq!(tcp_listener("", loopback, 1), None);

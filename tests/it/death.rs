@@ -1,6 +1,7 @@
 //! The death watch, with processes of their own that are killed. No check of Consul turns critical
 //! by itself in these tests: what is told comes from the watch.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,9 +37,20 @@ impl Local {
     }
 
     fn spawn(bridge: &Bridge, kind: &str, key: u64) -> Self {
+        Self::spawn_with(bridge, &[kind], key)
+    }
+
+    /// An m0d that does what it is told, and nothing else.
+    fn bare(bridge: &Bridge, key: u64) -> Self {
+        Self::spawn_with(bridge, &["m0d", "--bare"], key)
+    }
+
+    fn spawn_with(bridge: &Bridge, kind: &[&str], key: u64) -> Self {
         let process = process(key);
         let child = Command::new(env!("CARGO_BIN_EXE_hax"))
-            .args(["sim", kind, "--interactive", "--ha"])
+            .arg("sim")
+            .args(kind)
+            .args(["--interactive", "--ha"])
             .arg(bridge.endpoint().to_string())
             .args(["--process", &process.to_string()])
             // On this endpoint no socket of the machine can listen.
@@ -49,6 +61,11 @@ impl Local {
             .spawn()
             .unwrap();
         Self { child, key }
+    }
+
+    /// A command of its script.
+    fn say(&mut self, command: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
     }
 
     fn pid(&self) -> u32 {
@@ -148,8 +165,8 @@ async fn answers(sim: &SimProcess, key: u64) -> Vec<u32> {
     answer.unwrap().iter().map(|note| note.state).collect()
 }
 
-/// Posts what Consul's checks say of the ios processes, which all pass.
-async fn post_passing(bridge: &Bridge, cluster: &Cluster) {
+/// Posts what Consul's checks say of the ios processes.
+async fn post_health(bridge: &Bridge, cluster: &Cluster) {
     let payload = cluster.service_payload("ios").await;
     let (code, _) = bridge.post("/watch/service", payload).await;
     assert_eq!(code, 200);
@@ -192,7 +209,7 @@ async fn a_killed_process_is_failed_at_once_and_until_it_speaks_again() {
 
     // Consul has not noticed, and says so.
     let before = heard.states_of(process(2)).len();
-    post_passing(&bridge, &cluster).await;
+    post_health(&bridge, &cluster).await;
     flush(&bridge, &first).await;
     let since = heard.states_of(process(2)).split_off(before);
     assert_eq!(since, [HaState::Failed]);
@@ -202,7 +219,7 @@ async fn a_killed_process_is_failed_at_once_and_until_it_speaks_again() {
     let again = Local::m0d(&bridge, 2).await;
     assert_eq!(answers(&first, 2).await, [HaState::Online.raw(); 3]);
     assert_eq!(bridge.status().await["deaths"], json!([]));
-    post_passing(&bridge, &cluster).await;
+    post_health(&bridge, &cluster).await;
     all_told(&[&first, &second], 2, HaState::Online).await;
     again.kill();
     all_told(&[&first, &second], 2, HaState::Failed).await;
@@ -309,15 +326,23 @@ async fn a_started_that_is_written_after_the_death_does_not_raise_the_dead() {
     let cluster = Cluster::small(2).await;
     let bridge = Bridge::start(&cluster).await;
     let (other, heard) = survivor(&bridge, 3).await;
-    cluster.consul.freeze();
-    let victim = Local::spawn(&bridge, "client", 2);
-    cluster.consul.thaw();
+    let mut victim = Local::bare(&bridge, 2);
+    victim.say("entrypoint");
+    victim.say("event STARTING M0D");
     victim.wait_state(&bridge, "watched").await;
+    bridge.wait_known(2, "STARTING").await;
     cluster.consul.freeze();
+    victim.say("event STARTED M0D");
+    bridge
+        .wait_status("STARTED in hand", |status| {
+            !status["queue"]["in_hand"].is_null()
+        })
+        .await;
     victim.kill();
     all_told(&[&other], 2, HaState::Failed).await;
     cluster.consul.thaw();
-    post_passing(&bridge, &cluster).await;
+    bridge.wait_known(2, "STARTED").await;
+    post_health(&bridge, &cluster).await;
     flush(&bridge, &other).await;
     assert_eq!(answers(&other, 2).await, [HaState::Failed.raw(); 3]);
     let states = heard.states_of(process(2));
@@ -372,7 +397,7 @@ async fn turned_off_it_leaves_the_work_to_the_check() {
     flush(&bridge, &other).await;
     assert_eq!(heard.states_of(process(2)), []);
     cluster.set_check(2, CheckStatus::Critical).await;
-    post_passing(&bridge, &cluster).await;
+    post_health(&bridge, &cluster).await;
     all_told(&[&other], 2, HaState::Failed).await;
     assert_eq!(bridge.counter("deaths").await, 0);
 }
