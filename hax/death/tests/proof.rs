@@ -1,7 +1,7 @@
 //! Who is taken for a Motr process, and who is not.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -22,8 +22,14 @@ struct Waiting(Child);
 impl Waiting {
     fn with(arguments: &[&str]) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", "read line", "waiting"]).args(arguments);
-        Self(command.stdin(Stdio::piped()).spawn().unwrap())
+        command.args(["-c", "echo up; read line", "waiting"]);
+        command.args(arguments).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        // As one that has sent a message: before it runs it has no arguments yet.
+        let mut line = [0; 3];
+        let mut output = child.stdout.take().unwrap();
+        output.read_exact(&mut line).unwrap();
+        Self(child)
     }
 
     fn claim(&self, endpoint: &str) -> Claim {
