@@ -122,12 +122,13 @@ pub struct DeathRow {
 }
 
 impl From<ConfirmedDead> for DeathRow {
-    fn from(dead: ConfirmedDead) -> Self {
-        let at = dead.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    fn from(confirmed: ConfirmedDead) -> Self {
+        let at = confirmed.at().duration_since(UNIX_EPOCH);
+        let dead = confirmed.dead();
         Self {
             process: dead.process,
             pid: dead.pid,
-            at: at.as_secs(),
+            at: at.unwrap_or_default().as_secs(),
             age_seconds: dead.noticed.elapsed().as_secs(),
             exit: "unknown",
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use halink::{Fid, LinkId, ProcessType};
 use rustix::process::{Resource, getrlimit};
@@ -31,17 +31,20 @@ pub fn watches_max() -> usize {
 /// Only the death watch makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfirmedDead {
-    /// The process.
-    pub process: Fid,
-    /// Its pid, which may be another process's by now.
-    pub pid: u64,
-    /// The link over which it spoke.
-    pub link: LinkId,
-    /// When its death was noticed.
-    pub noticed: Instant,
-    /// The same by the clock on the wall.
-    pub at: SystemTime,
-    _made_here: (),
+    dead: Dead,
+    at: SystemTime,
+}
+
+impl ConfirmedDead {
+    /// Who it was, and when its death was noticed.
+    pub fn dead(&self) -> Dead {
+        self.dead
+    }
+
+    /// When its death was noticed, by the clock on the wall.
+    pub fn at(&self) -> SystemTime {
+        self.at
+    }
 }
 
 /// Where a watch stands.
@@ -130,7 +133,7 @@ impl Deaths {
         said: Option<(ProcessType, bool)>,
     ) -> Heard {
         let mut inner = self.lock();
-        let again = |dead: &ConfirmedDead| (dead.link, dead.pid) != (link, pid);
+        let again = |known: &ConfirmedDead| (known.dead.link, known.dead.pid) != (link, pid);
         if inner.dead.get(&process).is_some_and(again) {
             inner.dead.remove(&process);
         }
@@ -206,12 +209,8 @@ impl Deaths {
         }
         if !superseded {
             inner.bury(ConfirmedDead {
-                process: dead.process,
-                pid: dead.pid,
-                link: dead.link,
-                noticed: dead.noticed,
+                dead: *dead,
                 at: SystemTime::now(),
-                _made_here: (),
             });
         }
         Fall::Failed {
@@ -258,20 +257,14 @@ impl Inner {
         (watch.pid == pid && watch.state != WatchState::Ended).then_some(watch)
     }
 
-    fn bury(&mut self, dead: ConfirmedDead) {
-        if self.dead.len() >= MAX && !self.dead.contains_key(&dead.process) {
-            let oldest = self.dead.values().min_by_key(|dead| dead.noticed);
-            if let Some(oldest) = oldest.map(|dead| dead.process) {
-                self.dead.remove(&oldest);
+    fn bury(&mut self, confirmed: ConfirmedDead) {
+        let process = confirmed.dead.process;
+        if self.dead.len() >= MAX && !self.dead.contains_key(&process) {
+            let dead = self.dead.values().map(|confirmed| confirmed.dead);
+            if let Some(oldest) = dead.min_by_key(|dead| dead.noticed) {
+                self.dead.remove(&oldest.process);
             }
         }
-        self.dead.insert(dead.process, dead);
-    }
-}
-
-impl ConfirmedDead {
-    /// How long ago the death was noticed.
-    pub fn age(&self) -> Duration {
-        self.noticed.elapsed()
+        self.dead.insert(process, confirmed);
     }
 }

@@ -86,7 +86,7 @@ fn the_dead_stay_dead_until_their_fid_speaks_again() {
     deaths.reborn(process(3));
     deaths.heard(LinkId(5), process(3), 100, M0D);
     assert!(is_dead(&deaths));
-    assert_eq!(deaths.confirmed(process(2)).unwrap().pid, 100);
+    assert_eq!(deaths.confirmed(process(2)).unwrap().dead().pid, 100);
 
     deaths.reborn(process(2));
     assert!(!is_dead(&deaths));
