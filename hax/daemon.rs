@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, ConsulStore, Counters, DeadLetters, Lane, Links, Outbox, Parts, Phase,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, Links, Outbox, Parts, Phase,
     QueueAlarm, Record, RetryPolicy, Router, Work,
 };
 use crate::cluster::{Leader, LeaderTask, View};
 use crate::config::Config;
+use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
@@ -65,6 +66,7 @@ struct Daemon {
     interface: Interface,
     outbox: Outbox,
     bridge: BridgeHandle,
+    death: DeathWatch<Fallen>,
     view: View,
     tasks: Tasks,
     stop: Stop,
@@ -75,6 +77,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
 }
@@ -92,6 +95,7 @@ impl Daemon {
         let view = View::spawn(&consul, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
+        let deaths = Arc::new(Deaths::new(watches_max()));
         let alarm = Arc::new(QueueAlarm::new(config.dispatch.queue_max.get() as usize));
         let outbox = Outbox::new(
             interface.handle(),
@@ -107,6 +111,7 @@ impl Daemon {
             replies: outbox.clone(),
             node: config.node.name.clone(),
             links: Arc::clone(&links),
+            deaths: Arc::clone(&deaths),
             counters: Arc::clone(&counters),
             retry: RetryPolicy {
                 min: config.retry.min,
@@ -120,13 +125,26 @@ impl Daemon {
         let options = dispatch::Options {
             mode: config.dispatch.mode,
             entrypoint_timeout: config.entrypoint.timeout,
-            queue_max: config.dispatch.queue_max.get() as usize,
+            // The embedded backend stops reading instead.
+            fold_from: version::is_libmotr().then_some(config.dispatch.queue_max.get() as usize),
         };
         let (dispatcher, task) =
             Dispatcher::spawn(Arc::new(work), options, stop.dispatcher.clone());
         tasks.add("dispatcher", task);
-        let (lane, task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
+        let (lane, task) = Lane::spawn(
+            outbox.clone(),
+            Arc::clone(&links),
+            Arc::clone(&deaths),
+            view.snapshots(),
+        );
         tasks.add("lane", task);
+        let fallen = config.ha.death_watch.then(|| Fallen {
+            counters: Arc::clone(&counters),
+            lane: lane.clone(),
+            outbox: outbox.clone(),
+            view: view.snapshots(),
+        });
+        let death = DeathWatch::new(Arc::clone(&deaths), fallen, stop.death.clone());
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
@@ -134,6 +152,7 @@ impl Daemon {
             outbox: outbox.clone(),
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
+            death: death.clone(),
             on_fatal_message: config.ha.on_fatal_message,
             arrivals: Default::default(),
         };
@@ -149,6 +168,7 @@ impl Daemon {
             started: Instant::now(),
             phase: Default::default(),
             links,
+            deaths,
             counters,
             alarm,
             dispatcher,
@@ -173,6 +193,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             tasks,
             stop,
@@ -201,6 +222,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             mut tasks,
             stop,
@@ -210,6 +232,8 @@ impl Daemon {
         stop.leader.cancel();
         tasks.join("http").await;
         tasks.join("leader").await;
+        // From here on links end because the bridge does.
+        stop.death.cancel();
         if version::is_libmotr() {
             outbox.retire_all().await;
         }
@@ -217,6 +241,7 @@ impl Daemon {
             warn!(%error, "the interface did not stop in order");
         }
         tasks.join("router").await;
+        death.join().await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
         // The last way into the lane.

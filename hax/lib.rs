@@ -1,7 +1,7 @@
 //! hax, the HA bridge between Motr and Consul.
 //!
 //! One folder per capability; dependencies point one way: `http` and `ctl` use
-//! `bridge`, which uses `dispatch` and `cluster`, which use the `halink` and
+//! `bridge`, which uses `dispatch`, `cluster` and `death`, which use the `halink` and
 //! `consul-client` crates. `sim` stands apart: it is the other end of an ha_link.
 
 pub mod bridge;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod consul;
 pub mod ctl;
 pub mod daemon;
+pub mod death;
 pub mod dispatch;
 pub mod http;
 pub mod logging;

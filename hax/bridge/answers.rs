@@ -58,12 +58,6 @@ impl<S: Store, R: Replies> Work<S, R> {
         }
     }
 
-    /// Answers a GET that finds the queue full at once, from the last known view.
-    pub(super) async fn answer_stale(&self, job: Job<R::Ack>) {
-        self.counters.nvec_gets_stale.increment();
-        self.answer(job, &self.store.last_known()).await;
-    }
-
     async fn answer(&self, job: Job<R::Ack>, snapshot: &Snapshot) {
         let Task::Get(get) = &job.task else { return };
         let notes = self.notes(get, snapshot);
@@ -74,11 +68,13 @@ impl<S: Store, R: Replies> Work<S, R> {
 
     fn notes(&self, get: &NvecGet, snapshot: &Snapshot) -> Vec<Note> {
         let own = self.links.own_process();
+        let dead = self.deaths.objects(&snapshot.tree);
         let mut unknown = Vec::new();
         let mut note = |object: Fid| {
             let state = match snapshot.state_of(object) {
                 // This code runs, so the bridge is alive, whatever its check said last.
                 _ if object == own => HaState::Online,
+                _ if dead.contains(&object) => HaState::Failed,
                 Some(state) => state,
                 None => {
                     unknown.push(object);

@@ -100,6 +100,8 @@ pub struct Counters {
     pub final_errors: Counter,
     /// Dead letters that had to go for newer ones.
     pub dead_letters_dropped: Counter,
+    /// Statuses acknowledged unwritten because a later one waits too (libmotr, queue over bound).
+    pub folded: Counter,
     /// NVEC GETs answered from the last known view, which may be old.
     pub nvec_gets_stale: Counter,
     /// Watch updates and other broadcasts done.
@@ -118,6 +120,12 @@ pub struct Counters {
     pub not_delivered: Counter,
     /// Messages that could not be sent: the link was gone or had too many outstanding.
     pub send_errors: Counter,
+    /// Processes of this machine that have died without STOPPED.
+    pub deaths: Counter,
+    /// Incarnations not watched for their death, because they were not identified.
+    pub death_watch_unproven: Counter,
+    /// Messages and links of processes that are not watched, because too many are.
+    pub death_watch_refused: Counter,
     /// Processes retired: all their links dropped.
     pub retired: Counter,
     /// Times at which more messages than `dispatch.queue_max` were held.

@@ -17,6 +17,7 @@ use super::links::{LinkStatus, Links};
 use super::status::{ConsulRow, LinkRow, Phase, QueueRow, Status};
 use super::update::WatchUpdate;
 use crate::cluster::{Leader, View};
+use crate::death::Deaths;
 use crate::dispatch::{Dispatcher, Request};
 use crate::version;
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub phase: watch::Sender<Phase>,
     /// Live links.
     pub links: Arc<Links>,
+    /// Deaths of local processes.
+    pub deaths: Arc<Deaths>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The alarm at `dispatch.queue_max`.
@@ -107,6 +110,7 @@ impl BridgeHandle {
         let parts = &*self.parts;
         let view = parts.view.snapshots().borrow().clone();
         let progress = parts.dispatcher.progress();
+        let links = parts.links.status();
         let error = parts.view.last_error();
         let stats = parts.interface.stats();
         Status {
@@ -114,7 +118,11 @@ impl BridgeHandle {
             node: parts.node.clone(),
             phase: *parts.phase.borrow(),
             uptime_seconds: parts.started.elapsed().as_secs(),
-            links: parts.links.status().into_iter().map(row).collect(),
+            links: links
+                .into_iter()
+                .map(|link| row(link, &parts.deaths))
+                .collect(),
+            deaths: parts.deaths.all().into_iter().map(Into::into).collect(),
             processes: view.processes.iter().collect(),
             dead_letters: parts.letters.rows(),
             queue: QueueRow {
@@ -148,8 +156,9 @@ impl BridgeHandle {
     }
 }
 
-fn row(link: LinkStatus) -> LinkRow {
+fn row(link: LinkStatus, deaths: &Deaths) -> LinkRow {
     LinkRow {
+        death_watch: deaths.state(link.id).map(Into::into),
         link: link.id.0,
         process: link.process,
         endpoint: link.endpoint,

@@ -55,6 +55,16 @@ impl<A: Send + 'static> Message for Job<A> {
         !self.replayed && !earlier.replayed && writes(self) == writes(earlier)
     }
 
+    /// A status does so for an earlier one of the same process on the same link, which belongs to
+    /// the same incarnation.
+    fn supersedes(&self, earlier: &Self) -> bool {
+        let status = |job: &Self| match job.task {
+            Task::Status { process, .. } if !job.replayed => Some((job.link, process)),
+            _ => None,
+        };
+        status(self).is_some() && status(self) == status(earlier)
+    }
+
     fn keys(&self) -> (LinkId, Option<Fid>) {
         (self.link, self.task.process())
     }

@@ -1,6 +1,7 @@
 //! The lane: one task that turns updates into notes and broadcasts them, one at a time
 //! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use halink::{Ack, Fid, HaState, LinkId, Note};
@@ -13,6 +14,7 @@ use super::notes::Notes;
 use super::outbox::Outbox;
 use super::update::WatchUpdate;
 use crate::cluster::Snapshot;
+use crate::death::{Dead, Deaths};
 
 /// Broadcasts that may wait; one more is refused.
 const WAITING_MAX: usize = 64;
@@ -46,6 +48,7 @@ enum Broadcast {
     Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
+    Died(Dead),
     Resumed(LinkId),
 }
 
@@ -87,7 +90,8 @@ impl Lane {
     /// Starts the lane's task, which ends when every clone of the `Lane` is dropped.
     pub fn spawn(
         outbox: Outbox,
-        links: std::sync::Arc<super::links::Links>,
+        links: Arc<super::links::Links>,
+        deaths: Arc<Deaths>,
         view: watch::Receiver<Snapshot>,
     ) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
@@ -97,12 +101,13 @@ impl Lane {
             while let Some(Asked { broadcast, at }) = receiver.recv().await {
                 while catching_up.try_join_next().is_some() {}
                 if let Broadcast::Resumed(link) = broadcast {
-                    let (outbox, links) = (outbox.clone(), std::sync::Arc::clone(&links));
-                    catching_up.spawn(catch_up(link, outbox, links, view.clone()));
+                    let (outbox, links) = (outbox.clone(), Arc::clone(&links));
+                    let deaths = Arc::clone(&deaths);
+                    catching_up.spawn(catch_up(link, outbox, links, deaths, view.clone()));
                     continue;
                 }
                 let view = view.borrow().clone();
-                run(broadcast, at, &outbox, &links, &view).await;
+                run(broadcast, at, &outbox, &links, &deaths, &view).await;
             }
         });
         (Self(sender), task)
@@ -123,6 +128,13 @@ impl Lane {
     /// Tells every other link that the process at the end of `link` has failed.
     pub fn isolate(&self, link: LinkId, process: Fid) -> Result<(), WatchError> {
         self.push(Broadcast::Isolate(link, process))
+    }
+
+    /// Tells every other process that this one has died, and drops its link. Waits for a place: a
+    /// death is not lost.
+    pub async fn died(&self, dead: Dead) -> Result<(), WatchError> {
+        let sent = self.0.send(Asked::now(Broadcast::Died(dead))).await;
+        sent.map_err(|_| WatchError::Stopping)
     }
 
     /// Tells the process at the end of `link`, which had a link to an earlier run of the bridge, the
@@ -150,11 +162,13 @@ async fn run(
     asked: Instant,
     outbox: &Outbox,
     links: &super::links::Links,
+    deaths: &Deaths,
     view: &Snapshot,
 ) {
     match broadcast {
         Broadcast::Watch(update, reply) => {
-            let notes = Notes::of(&update, view, links);
+            let mut notes = Notes::of(&update, view, links);
+            notes.bury(&deaths.objects(&view.tree));
             let failed: Vec<Fid> = notes
                 .failed_processes()
                 .filter(|process| links.is_up(*process, &view.processes))
@@ -177,7 +191,8 @@ async fn run(
             let _ = reply.send(outcome);
         }
         Broadcast::Motr(notes, ack) => {
-            let notes = Notes::of_motr(notes);
+            let mut notes = Notes::of_motr(notes);
+            notes.bury(&deaths.objects(&view.tree));
             let links_reached = outbox.broadcast(notes.as_slice(), &[], asked).await;
             debug!(
                 notes = notes.as_slice().len(),
@@ -190,6 +205,18 @@ async fn run(
             let links_reached = outbox.broadcast(notes.as_slice(), &[link], asked).await;
             error!(%process, links_reached, "told every other process that this one has failed");
         }
+        Broadcast::Died(dead) => {
+            let process = dead.process;
+            let notes = Notes::of_process(process, HaState::Failed, view);
+            // A new incarnation may have a link already; it is not told that it is dead.
+            let mut except = links.of(process);
+            except.push(dead.link);
+            let links_reached = outbox.broadcast(notes.as_slice(), &except, asked).await;
+            let elapsed = dead.noticed.elapsed();
+            error!(%process, pid = dead.pid, links_reached, ?elapsed,
+                "told every other process that this one has died");
+            outbox.retire_dead(dead.link, process).await;
+        }
         // Handled by a task of its own, which may have to wait.
         Broadcast::Resumed(_) => {}
     }
@@ -200,7 +227,8 @@ async fn run(
 async fn catch_up(
     link: LinkId,
     outbox: Outbox,
-    links: std::sync::Arc<super::links::Links>,
+    links: Arc<super::links::Links>,
+    deaths: Arc<Deaths>,
     mut view: watch::Receiver<Snapshot>,
 ) {
     let known = view.wait_for(|view| !view.processes.is_empty() && !view.tree.is_empty());
@@ -208,7 +236,8 @@ async fn catch_up(
         Ok(Ok(view)) => view.clone(),
         _ => return debug!(%link, "nothing is known that a process may have missed"),
     };
-    let notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
+    let mut notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
+    notes.bury(&deaths.objects(&view.tree));
     outbox.tell(link, notes.as_slice()).await;
     debug!(%link, notes = notes.as_slice().len(), "told a process what it may have missed");
 }

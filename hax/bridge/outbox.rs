@@ -164,6 +164,13 @@ impl Outbox {
         });
     }
 
+    /// Drops the link of a process that has died, if it is still there; that of a new incarnation
+    /// is not touched, for it is made only after this one has been retired.
+    pub async fn retire_dead(&self, link: LinkId, process: Fid) {
+        let still = |links: &[LinkId]| links.contains(&link);
+        self.retire_if(process, "it has died", still).await;
+    }
+
     /// Retires a process if `wanted` of its links, unless none is left.
     async fn retire_if(&self, process: Fid, why: &str, wanted: impl Fn(&[LinkId]) -> bool) {
         // One at a time: who comes second finds the links retired, and goes on when they are.

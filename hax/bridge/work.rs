@@ -18,6 +18,7 @@ use super::record::Record;
 use super::replies::Replies;
 use super::retry::RetryPolicy;
 use super::store::Store;
+use crate::death::Deaths;
 use crate::dispatch::{Asked, Handler, ToldAgain};
 
 /// The handler of requests.
@@ -31,6 +32,8 @@ pub struct Work<S, R: Replies> {
     pub node: String,
     /// Live links.
     pub links: Arc<Links>,
+    /// Who is dead, whatever Consul says.
+    pub deaths: Arc<Deaths>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// Pauses between attempts.
@@ -86,14 +89,10 @@ impl<S: Store, R: Replies> Handler for Work<S, R> {
         }
     }
 
-    async fn overflow(&self, job: Job<R::Ack>) -> Option<Job<R::Ack>> {
-        match job.task {
-            Task::Get(_) => {
-                self.answer_stale(job).await;
-                None
-            }
-            Task::Status { .. } | Task::Isolate(_) => Some(job),
-        }
+    async fn superseded(&self, job: Job<R::Ack>) {
+        debug!(what = %job, "superseded by a later status: acknowledged, and not written");
+        self.counters.folded.increment();
+        self.replies.delivered(job.ack).await;
     }
 }
 

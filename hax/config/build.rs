@@ -73,6 +73,7 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         "panic" => Some(FatalMessage::Panic),
         _ => None,
     });
+    let death_watch = r.boolean(&schema::HA_DEATH_WATCH);
     let state_dir = r.text(&schema::HA_STATE_DIR, value::file);
     Some(HaConfig {
         endpoint: endpoint?,
@@ -80,6 +81,7 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         ha_service: ha_service?,
         rm_service: rm_service?,
         on_fatal_message: on_fatal_message?,
+        death_watch: death_watch?,
         state_dir: state_dir?,
     })
 }

@@ -57,6 +57,8 @@ pub struct HaConfig {
     pub rm_service: Fid,
     /// What a fatal message does.
     pub on_fatal_message: FatalMessage,
+    /// Whether processes of this machine are watched for their death.
+    pub death_watch: bool,
     /// Where libmotr leaves its trace files.
     pub state_dir: PathBuf,
 }

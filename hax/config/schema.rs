@@ -192,6 +192,11 @@ keys! {
         Range::OneOf(&["isolate", "panic"]),
         "On a message 5/HAX calls fatal: drop the link it came on, or stop the bridge.";
 
+    /// On: it costs one file descriptor a process, and a second of waiting for a check is long.
+    HA_DEATH_WATCH = "ha.death_watch", Boolean, DefaultValue::Value("true"),
+        Range::OneOf(&["true", "false"]),
+        "Whether the death of a process of this machine is noticed at once, without Consul's check.";
+
     /// Where a distribution keeps what a daemon leaves behind.
     HA_STATE_DIR = "ha.state_dir", Directory, DefaultValue::Value("/var/lib/hax"), PATH_RULE,
         "Directory for the trace files of libmotr, which is made if absent; not used without libmotr.";

@@ -44,12 +44,8 @@ pub trait Handler: Send + Sync + 'static {
     /// not been acknowledged.
     fn messages(&self, run: Vec<Self::Message>) -> impl Future<Output = ()> + Send;
 
-    /// What is done with a message that finds the queue full, where nothing holds back the
-    /// processes: it is handled at once, or given back to wait all the same.
-    fn overflow(
-        &self,
-        message: Self::Message,
-    ) -> impl Future<Output = Option<Self::Message>> + Send;
+    /// Acknowledges a message that is superseded by a later one, and does nothing else for it.
+    fn superseded(&self, message: Self::Message) -> impl Future<Output = ()> + Send;
 }
 
 /// How the dispatcher works.
@@ -59,8 +55,9 @@ pub struct Options {
     pub mode: Mode,
     /// The bound of an entrypoint request (7/ORDER, O5).
     pub entrypoint_timeout: Duration,
-    /// Requests that may wait before [`Handler::overflow`] is asked.
-    pub queue_max: usize,
+    /// Requests that wait from which on superseded messages are taken out; `None`: never. It is
+    /// for a backend that cannot hold back the processes.
+    pub fold_from: Option<usize>,
 }
 
 /// What the dispatcher is doing, for people.
@@ -187,15 +184,14 @@ impl<H: Handler> Task<H> {
 
     async fn arrive(&mut self, item: Item<H::Message>) {
         let Item { request, arrived } = item;
-        let request = match request {
-            Request::Message(message) if self.queue.len() >= self.options.queue_max => {
-                self.handler.overflow(message).await.map(Request::Message)
-            }
-            request => Some(request),
-        };
-        if let Some(request) = request {
-            self.queue.push(request, arrived);
+        let full = |from| self.queue.len() >= from;
+        if self.options.fold_from.is_some_and(full)
+            && let Request::Message(message) = &request
+            && let Some(superseded) = self.queue.take_superseded(message)
+        {
+            self.handler.superseded(superseded).await;
         }
+        self.queue.push(request, arrived);
     }
 
     /// Takes in hand what may be.

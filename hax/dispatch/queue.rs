@@ -209,6 +209,20 @@ impl<M: Message> Queue<M> {
         wakes.min()
     }
 
+    /// Takes out the message that `later` supersedes.
+    pub fn take_superseded(&mut self, later: &M) -> Option<M> {
+        let supersedes = |item: &Item<M>| match &item.request {
+            Request::Message(message) => later.supersedes(message),
+            Request::Entrypoint(_) => false,
+        };
+        let found = self.items.iter().rev().find(|(_, item)| supersedes(item));
+        let number = *found?.0;
+        match self.items.remove(&number)?.request {
+            Request::Message(message) => Some(message),
+            Request::Entrypoint(_) => None,
+        }
+    }
+
     /// The first entrypoint request of each process of which none is in hand.
     fn first_of_each(&self, busy: &HashSet<Key>) -> Vec<(u64, &Item<M>)> {
         let mut seen = HashSet::new();

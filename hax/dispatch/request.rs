@@ -21,6 +21,9 @@ pub trait Message: Display + Send + 'static {
     /// in between.
     fn joins(&self, earlier: &Self) -> bool;
 
+    /// Whether one that arrived before it need not be handled once this one is known.
+    fn supersedes(&self, earlier: &Self) -> bool;
+
     /// Its link and, if it changes the state of one, that process.
     fn keys(&self) -> (LinkId, Option<Fid>);
 }

@@ -12,6 +12,7 @@ mod broadcast;
 mod common;
 mod config;
 mod ctl;
+mod death;
 mod entrypoint;
 mod events;
 mod fatal;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, Task, Work};
 use crate::cluster::StoredStatus;
+use crate::death::Deaths;
 use crate::dispatch::{Dispatcher, Mode, Options, Request};
 
 use consul::Consul;
@@ -50,6 +51,7 @@ fn start(mode: Mode, consul: Consul) -> Fixture {
         replies: motr.clone(),
         node: "n".to_owned(),
         links: Arc::new(Links::new(OWN)),
+        deaths: Arc::new(Deaths::new(16)),
         counters: Arc::new(Counters::default()),
         retry: RetryPolicy {
             min: Duration::from_millis(10),
@@ -63,7 +65,7 @@ fn start(mode: Mode, consul: Consul) -> Fixture {
     let options = Options {
         mode,
         entrypoint_timeout: Duration::from_secs(2),
-        queue_max: 1_024,
+        fold_from: None,
     };
     // The task ends with the dispatcher.
     let (dispatcher, _task) = Dispatcher::spawn(Arc::new(work), options, CancellationToken::new());

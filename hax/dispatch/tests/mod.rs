@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Asked, Dispatcher, Handler, Message, Mode, Options, Request, ToldAgain};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-const QUEUE_MAX: usize = 2_000;
+const FOLD_FROM: usize = 1_500;
 
 /// What the handler has done, and how long after its making.
 type Done = (String, Duration);
@@ -40,6 +40,10 @@ impl fmt::Display for Note {
 impl Message for Note {
     fn joins(&self, earlier: &Self) -> bool {
         self.kind == earlier.kind
+    }
+
+    fn supersedes(&self, earlier: &Self) -> bool {
+        self.kind == 2 && earlier.kind == 2 && self.link == earlier.link
     }
 
     fn keys(&self) -> (LinkId, Option<Fid>) {
@@ -161,12 +165,8 @@ impl Handler for Fake {
         }
     }
 
-    async fn overflow(&self, message: Note) -> Option<Note> {
-        if message.kind == 0 {
-            return Some(message);
-        }
-        self.note(format!("{} at once", message.name));
-        None
+    async fn superseded(&self, message: Note) {
+        self.note(format!("{} superseded", message.name));
     }
 }
 
@@ -187,7 +187,7 @@ fn start_as(mode: Mode, open: bool) -> Fixture {
     let options = Options {
         mode,
         entrypoint_timeout: TIMEOUT,
-        queue_max: QUEUE_MAX,
+        fold_from: Some(FOLD_FROM),
     };
     let (dispatcher, task) =
         Dispatcher::spawn(std::sync::Arc::clone(&fake), options, cancel.clone());

@@ -142,18 +142,29 @@ async fn what_is_adjacent_and_alike_is_one_run_and_nothing_else_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_takes_what_cannot_be_handled_at_once_and_no_other() {
+async fn from_its_bound_on_the_queue_gives_up_what_is_superseded_and_nothing_else() {
     let mut fixture = start(false);
     fixture.push([named("head")]).await;
     fixture.waiting(0).await;
-    fixture.push((0..QUEUE_MAX).map(|_| named("waits"))).await;
-    fixture.waiting(QUEUE_MAX).await;
-    fixture.push([message("read", 1, 2), named("last")]).await;
-    fixture.waiting(QUEUE_MAX + 1).await;
-    assert_eq!(fixture.fake.names(), ["read at once"]);
+    fixture.push([message("old", 2, 7)]).await;
+    fixture.push([message("kept below the bound", 2, 7)]).await;
+    fixture.push((2..FOLD_FROM).map(|_| named("waits"))).await;
+    fixture.waiting(FOLD_FROM).await;
+    fixture.push([message("another link", 2, 8)]).await;
+    fixture
+        .push([named("another kind"), message("new", 2, 7)])
+        .await;
+    fixture.waiting(FOLD_FROM + 2).await;
+    assert_eq!(fixture.fake.names(), ["kept below the bound superseded"]);
     fixture.fake.set_open(true);
-    fixture.fake.wait(QUEUE_MAX + 3).await;
+    fixture.fake.wait(FOLD_FROM + 4).await;
     let names = fixture.fake.names();
-    assert_eq!(names.last().unwrap(), "last");
-    assert_eq!(names.len(), QUEUE_MAX + 3);
+    assert_eq!(
+        names[..3],
+        ["kept below the bound superseded", "head", "old"]
+    );
+    assert_eq!(
+        names[names.len() - 3..],
+        ["another link", "another kind", "new"]
+    );
 }
