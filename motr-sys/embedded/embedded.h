@@ -26,6 +26,7 @@
 #include "ha/link.h"
 #include "ha/msg.h"
 
+#include "list.h"
 #include "map.h"
 #include "wire.h"
 
@@ -57,39 +58,6 @@ enum {
 	EMB_STOP_MS         = 5000,
 	EMB_PEER_MAX        = 80,
 };
-
-/* Circular doubly linked list; a head points to itself when empty. */
-struct emb_list {
-	struct emb_list *prev;
-	struct emb_list *next;
-};
-
-static inline void emb_list_init(struct emb_list *l)
-{
-	l->prev = l;
-	l->next = l;
-}
-
-static inline bool emb_list_is_empty(const struct emb_list *l)
-{
-	return l->next == l;
-}
-
-static inline void emb_list_add(struct emb_list *head, struct emb_list *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-/* Of a list or of none: `l` is in none afterwards. */
-static inline void emb_list_del(struct emb_list *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	emb_list_init(l);
-}
 
 /** The frame of a message sent, without its tag, for all links it goes to. */
 struct emb_body {
