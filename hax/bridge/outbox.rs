@@ -28,6 +28,10 @@ const MEND_WAIT: Duration = Duration::from_secs(8);
 /// Notes of a message that the log shows.
 const NOTES_SHOWN: usize = 64;
 
+/// How long an acknowledgement that the library has may take to leave: it does not say when, and
+/// drops it with the link. A process whose STOPPED is not acknowledged never ends.
+const LEAVE_WAIT: Duration = Duration::from_secs(1);
+
 /// The sending side of the bridge.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -149,18 +153,15 @@ impl Outbox {
     /// Drops the link of a process that has stopped, once the acknowledgement of its last words
     /// has left: while messages to the process wait for the link to be mended, so does that.
     pub async fn retire_stopped(&self, link: LinkId, process: Fid) {
-        const WHY: &str = "it has stopped";
-        if !self.links.is_owed(link) {
-            return self.retire(process, WHY).await;
-        }
         let outbox = self.clone();
         self.deliveries.spawn(async move {
             let settled = outbox.links.settled(link);
             if tokio::time::timeout(MEND_WAIT, settled).await.is_err() {
                 info!(%process, %link, "a process that has stopped acknowledges nothing");
             }
+            tokio::time::sleep(LEAVE_WAIT).await;
             let still = |links: &[LinkId]| links.contains(&link);
-            outbox.retire_if(process, WHY, still).await;
+            outbox.retire_if(process, "it has stopped", still).await;
         });
     }
 
