@@ -101,7 +101,7 @@ impl Daemon {
             outbox: outbox.clone(),
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
-            view: view.snapshots(),
+            view: view.clone(),
             retry: RetryPolicy {
                 min: config.retry.min,
                 max: config.retry.max,

@@ -8,7 +8,7 @@ use halink::Fid;
 use serde::Serialize;
 
 use super::counters::Counters;
-use crate::cluster::{LeaderStatus, StoredStatus};
+use crate::cluster::{LeaderStatus, PartStatus, StoredStatus};
 
 /// Where the daemon is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -89,4 +89,6 @@ pub struct ConsulRow {
     pub error: Option<String>,
     /// Objects known from `m0conf/`.
     pub objects: usize,
+    /// Where the parts of the view stand.
+    pub view: Vec<PartStatus>,
 }

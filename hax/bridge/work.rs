@@ -10,7 +10,6 @@ use halink::{
     Ack, EntrypointRequest, Fid, HaState, LinkId, Note, NvecGet, ProcessEvent, ProcessStatus,
     ProcessType,
 };
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -20,7 +19,7 @@ use super::job::{Job, Task};
 use super::links::Links;
 use super::outbox::Outbox;
 use super::record::Record;
-use crate::cluster::{self, Snapshot, StoredStatus, process::key};
+use crate::cluster::{StoredStatus, View, process::key};
 use crate::dispatch::{Answer, Handler};
 
 /// Fids of which it has been said that they are unknown; more are not remembered, and then not
@@ -49,8 +48,8 @@ pub struct Work {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
-    /// The last known view, for what cannot be read afresh.
-    pub view: watch::Receiver<Snapshot>,
+    /// The view of the cluster.
+    pub view: View,
     /// Pauses between attempts.
     pub retry: RetryPolicy,
     /// Where statuses are written.
@@ -189,13 +188,13 @@ impl Work {
     }
 
     async fn answer(&self, get: &NvecGet) -> Vec<Note> {
-        let read = || cluster::read_snapshot(&self.consul);
+        let read = || self.view.fresh();
         let snapshot = match self.retry("reading the state of the cluster", read).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 error!(%error, "an NVEC GET is answered from the last known view");
                 self.counters.final_errors.increment();
-                self.view.borrow().clone()
+                self.view.last()
             }
         };
         let own = self.links.own_process();
@@ -250,7 +249,7 @@ impl Work {
     /// What kind of process KV has on record, M0D if none.
     fn kind_of(&self, process: Fid) -> ProcessType {
         self.view
-            .borrow()
+            .last()
             .processes
             .get(process)
             .map_or(ProcessType::M0d, |status| status.kind)
