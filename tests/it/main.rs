@@ -25,4 +25,5 @@ mod messages;
 mod nvec;
 mod real_tree;
 mod smoke;
+mod view;
 mod watches;
