@@ -34,8 +34,9 @@ pub struct PairRef<'a> {
 }
 
 impl Listing {
-    /// `body` is `None` where nothing has the prefix.
-    pub(crate) fn new(path: String, body: Option<Vec<u8>>) -> Self {
+    /// A listing from the body of a reply, `None` where nothing has the prefix. `path` is for
+    /// errors.
+    pub fn new(path: String, body: Option<Vec<u8>>) -> Self {
         Self { path, body }
     }
 

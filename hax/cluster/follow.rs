@@ -34,7 +34,7 @@ pub(super) struct Follower {
     consul: Client,
     shared: std::sync::Arc<Shared>,
     demands: mpsc::Receiver<Demand>,
-    resets: watch::Receiver<u64>,
+    doubts: watch::Receiver<u64>,
     /// Where the published content stands.
     mark: Option<Mark>,
     /// Nothing has happened since that could make the same index mean something else.
@@ -57,7 +57,7 @@ impl Follower {
         Self {
             part,
             consul,
-            resets: shared.resets(),
+            doubts: shared.doubts(),
             shared,
             demands,
             mark: None,
@@ -83,7 +83,7 @@ impl Follower {
                     self.heard(signal);
                     continue;
                 }
-                Ok(()) = self.resets.changed() => self.trusted = false,
+                Ok(()) = self.doubts.changed() => self.doubts.mark_changed(),
                 () = tokio::time::sleep_until(self.due) => {}
             }
             // Those who ask while this look is under way are served by the next: Consul may have
@@ -111,16 +111,16 @@ impl Follower {
                 }
             }
             Err(error) => {
-                // Whatever comes back may be another Consul.
-                self.trusted = false;
+                // Whatever comes back may be another Consul, and this part the first to notice.
+                self.shared.doubt();
                 self.shared.failed(self.part, &error);
             }
         }
     }
 
     async fn look(&mut self) -> Result<(), Error> {
-        if self.resets.has_changed().unwrap_or(false) {
-            self.resets.mark_unchanged();
+        if self.doubts.has_changed().unwrap_or(false) {
+            self.doubts.mark_unchanged();
             self.trusted = false;
         }
         let begin = Instant::now();

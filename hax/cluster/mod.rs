@@ -7,6 +7,7 @@ pub mod process;
 mod read;
 mod service_id;
 mod snapshot;
+pub mod synthetic;
 mod tree;
 mod view;
 

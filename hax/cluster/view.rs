@@ -65,13 +65,13 @@ impl View {
     /// Why a part could not be validated. The view is as it was: see [`snapshots`](Self::snapshots)
     /// for the last known.
     pub async fn fresh(&self) -> Result<Snapshot, Error> {
-        let resets = self.shared.resets();
+        let doubts = self.shared.doubts();
         loop {
-            let before = *resets.borrow();
+            let before = *doubts.borrow();
             let [conf, processes, failing] = &self.demands;
             tokio::try_join!(validate(conf), validate(processes), validate(failing))?;
             // The others may have been validated against a history that has ended.
-            if *resets.borrow() == before {
+            if *doubts.borrow() == before {
                 return Ok(self.last());
             }
         }
@@ -125,8 +125,8 @@ async fn validate(part: &mpsc::Sender<Demand>) -> Result<(), Error> {
 #[derive(Debug)]
 pub(super) struct Shared {
     snapshots: watch::Sender<Snapshot>,
-    /// How often an index went backwards.
-    resets: watch::Sender<u64>,
+    /// How often it was no longer sure that this is the Consul that the parts were read from.
+    doubts: watch::Sender<u64>,
     places: Mutex<[Place; 3]>,
 }
 
@@ -141,15 +141,20 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             snapshots: watch::Sender::new(Snapshot::default()),
-            resets: watch::Sender::new(0),
+            doubts: watch::Sender::new(0),
             places: Mutex::default(),
         }
     }
 }
 
 impl Shared {
-    pub(super) fn resets(&self) -> watch::Receiver<u64> {
-        self.resets.subscribe()
+    pub(super) fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
+    }
+
+    /// From now on no index of any part is trusted, until the part has been read anew.
+    pub(super) fn doubt(&self) {
+        self.doubts.send_modify(|doubts| *doubts += 1);
     }
 
     /// The part is as it was.
@@ -168,7 +173,7 @@ impl Shared {
             warn!(%part, index = %mark.index,
                 "an index of Consul went backwards: its data was lost or restored, or it has \
                  forgotten deletions; everything is read anew");
-            self.resets.send_modify(|resets| *resets += 1);
+            self.doubt();
         }
         self.confirmed(part, mark);
     }
