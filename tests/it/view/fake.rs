@@ -27,6 +27,8 @@ struct Content {
     broken: bool,
     /// Whether replies tell an index.
     indexed: bool,
+    /// Whether replies are kept back when they are made.
+    held: bool,
 }
 
 impl Default for Content {
@@ -38,36 +40,47 @@ impl Default for Content {
             checks: (30, None),
             broken: false,
             indexed: true,
+            held: false,
         }
     }
 }
 
-type Shared = Arc<watch::Sender<Content>>;
+#[derive(Debug)]
+struct Server {
+    content: watch::Sender<Content>,
+    /// Replies that are kept back.
+    keeps: watch::Sender<usize>,
+}
+
+type Shared = Arc<Server>;
 
 struct Fake {
-    content: Shared,
+    server: Shared,
     client: Client,
 }
 
 impl Fake {
     async fn start() -> Self {
-        let content = Arc::new(watch::Sender::new(Content::default()));
+        let server = Arc::new(Server {
+            content: watch::Sender::new(Content::default()),
+            keeps: watch::Sender::new(0),
+        });
         let app = Router::new()
             .route("/v1/kv/{*key}", get(kv))
             .route("/v1/health/state/critical", get(checks))
-            .with_state(Arc::clone(&content));
+            .with_state(Arc::clone(&server));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self {
-            content,
+            server,
             client: Client::new(&Config::new(address)).unwrap(),
         }
     }
 
     /// Changes the content; blocking queries whose index stays hear nothing of it.
     fn set(&self, change: impl FnOnce(&mut Content)) {
-        self.content.send_modify(change);
+        self.server.content.send_modify(change);
     }
 }
 
@@ -83,14 +96,19 @@ fn parameters(RawQuery(query): RawQuery) -> HashMap<String, String> {
 
 /// Answers when the index is beyond the one the query waits at, or never.
 async fn answer(
-    content: &Shared,
+    server: &Server,
     query: &HashMap<String, String>,
     reply: impl Fn(&Content) -> (u64, Option<String>),
 ) -> Response {
     let known: u64 = query.get("index").map_or(0, |index| index.parse().unwrap());
-    let mut content = content.subscribe();
+    let mut content = server.content.subscribe();
     let ready = content.wait_for(|content| content.broken || reply(content).0 != known);
-    let content = ready.await.unwrap().clone();
+    let found = ready.await.unwrap().clone();
+    if found.held && known == 0 {
+        server.keeps.send_modify(|keeps| *keeps += 1);
+        content.wait_for(|content| !content.held).await.unwrap();
+    }
+    let content = found;
     if content.broken {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
@@ -105,7 +123,7 @@ async fn answer(
     }
 }
 
-async fn kv(State(content): State<Shared>, path: Path<String>, query: RawQuery) -> Response {
+async fn kv(State(server): State<Shared>, path: Path<String>, query: RawQuery) -> Response {
     let query = parameters(query);
     let listing = |index: u64, key: String, value: String| {
         let body = if query.contains_key("keys") {
@@ -117,7 +135,7 @@ async fn kv(State(content): State<Shared>, path: Path<String>, query: RawQuery) 
         };
         (index, Some(body))
     };
-    answer(&content, &query, |content| match path.as_str() {
+    answer(&server, &query, |content| match path.as_str() {
         "m0conf/" => {
             let (index, state) = content.conf;
             listing(index, drive_key(1), format!(r#"{{"state":"{state}"}}"#))
@@ -133,9 +151,9 @@ async fn kv(State(content): State<Shared>, path: Path<String>, query: RawQuery) 
     .await
 }
 
-async fn checks(State(content): State<Shared>, query: RawQuery) -> Response {
+async fn checks(State(server): State<Shared>, query: RawQuery) -> Response {
     let query = parameters(query);
-    answer(&content, &query, |content| {
+    answer(&server, &query, |content| {
         let (index, failing) = content.checks;
         let check = failing.map(|process| {
             format!(
@@ -224,6 +242,33 @@ async fn an_index_that_goes_backwards_in_one_part_distrusts_all() {
             .wait("the other content", |view| states(view) == NEW)
             .await;
     }
+}
+
+/// Who asks when Consul has answered already, but nobody has seen the answer, is not told that.
+#[tokio::test]
+async fn who_asks_during_a_look_waits_for_the_next() {
+    let fake = Fake::start().await;
+    let followed = Followed::new(&fake.client);
+    followed.fresh().await;
+    fake.set(|content| content.held = true);
+    let early = followed.fresh();
+    let late = async {
+        let mut keeps = fake.server.keeps.subscribe();
+        keeps.wait_for(|keeps| *keeps >= 3).await.unwrap();
+        fake.set(|content| {
+            replace(content);
+            content.store += 1;
+            content.conf.0 = content.store;
+            content.processes.0 = content.store;
+            content.checks.0 += 1;
+        });
+        let release = async { fake.set(|content| content.held = false) };
+        // The view is asked first, and only then the answers leave.
+        let (late, ()) = futures_util::future::join(followed.fresh(), release).await;
+        late
+    };
+    let (_, late) = futures_util::future::join(early, late).await;
+    assert_eq!(states(&late), NEW);
 }
 
 /// The index of a prefix falls back when Consul forgets a deletion, so it may be the same again.

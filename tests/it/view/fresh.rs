@@ -76,6 +76,36 @@ async fn the_view_learns_by_itself_what_has_changed() {
     followed.wait("a critical check", told).await;
 }
 
+/// What validation relies on, in the Consul at hand.
+#[tokio::test]
+async fn indexes_move_with_what_they_stand_for() {
+    let cluster = Cluster::empty().await;
+    let kv = cluster.client.kv();
+    let indexes = async || {
+        let keys = kv.keys("m0conf/", Some("/")).await.unwrap().index;
+        let list = kv.list("m0conf/").await.unwrap().index;
+        assert_eq!(keys, list);
+        (kv.get("m0conf/-").await.unwrap().index, keys)
+    };
+    kv.put("m0conf/a/b", "1").await.unwrap();
+    let mut before = indexes().await;
+    for step in 0..5 {
+        match step {
+            0 => kv.put("m0conf/a/b", "2").await.unwrap(),
+            1 => kv.put("m0conf/a/c", "2").await.unwrap(),
+            2 => kv.delete("m0conf/a/c").await.unwrap(),
+            3 => kv.delete_prefix("m0conf/a").await.unwrap(),
+            _ => kv.put("elsewhere", "2").await.unwrap(),
+        }
+        let after = indexes().await;
+        assert!(after.0 > before.0, "the store's, step {step}");
+        if step < 4 {
+            assert!(after.1 > before.1, "the prefix's, step {step}");
+        }
+        before = after;
+    }
+}
+
 #[tokio::test]
 async fn only_what_has_changed_is_read() {
     let cluster = Cluster::empty().await;
