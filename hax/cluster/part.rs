@@ -141,13 +141,13 @@ impl Look<'_> {
         // Going back means another history, in which the same index proves nothing.
         let trusted = self.trusted.filter(|mark| store >= mark.store);
         if let Some(mark) = trusted {
-            let found = |mark| Ok(Found::Same(Mark { store, ..mark }));
+            let same = |mark| Ok(Found::Same(Mark { store, ..mark }));
             if store.is_some() && store == mark.store {
-                return found(self.mark(mark.index));
+                return same(self.mark(mark.index));
             }
             let index = self.kv().keys(prefix, Some(separator)).await?.index;
             if is_same(index, mark) {
-                return found(self.mark(index));
+                return same(self.mark(index));
             }
         }
         let Response { value, index, .. } = self.kv().listing(prefix).await?;
@@ -159,7 +159,7 @@ impl Look<'_> {
             store,
             ..self.mark(index)
         };
-        Ok(self.new(mark, piece))
+        Ok(self.found(mark, piece))
     }
 
     async fn in_health(self) -> Result<Found, Error> {
@@ -170,7 +170,7 @@ impl Look<'_> {
         if self.trusted.is_some_and(|known| is_same(index, known)) {
             return Ok(Found::Same(mark));
         }
-        Ok(self.new(mark, Piece::Failing(read::failing(&value))))
+        Ok(self.found(mark, Piece::Failing(read::failing(&value))))
     }
 
     /// The index of the last change of any key; `None` if somebody has written [`NO_KEY`].
@@ -192,7 +192,7 @@ impl Look<'_> {
         }
     }
 
-    fn new(&self, mark: Mark, piece: Piece) -> Found {
+    fn found(&self, mark: Mark, piece: Piece) -> Found {
         let reset = self
             .known
             .is_some_and(|known| mark.index < known.index || mark.store < known.store);
