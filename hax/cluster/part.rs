@@ -109,7 +109,7 @@ impl Part {
         let look = Look {
             consul,
             known,
-            trusted: known.filter(|mark| trusted && mark.current_at.elapsed() < TRUST),
+            trusted: known.filter(|_| trusted),
             begin: Instant::now(),
         };
         match self.prefix() {
@@ -142,11 +142,11 @@ impl Look<'_> {
         let trusted = self.trusted.filter(|mark| store >= mark.store);
         if let Some(mark) = trusted {
             let same = |mark| Ok(Found::Same(Mark { store, ..mark }));
-            if store.is_some() && store == mark.store {
+            if store.is_some_and(|store| mark.proves(mark.store, store)) {
                 return same(self.mark(mark.index));
             }
             let index = self.kv().keys(prefix, Some(separator)).await?.index;
-            if is_same(index, mark) {
+            if mark.proves(Some(mark.index), index) {
                 return same(self.mark(index));
             }
         }
@@ -167,7 +167,10 @@ impl Look<'_> {
         // The answer is as small as any that would tell its index alone.
         let Response { value, index, .. } = health.state(StateFilter::Critical).await?;
         let mark = self.mark(index);
-        if self.trusted.is_some_and(|known| is_same(index, known)) {
+        if self
+            .trusted
+            .is_some_and(|known| known.proves(Some(known.index), index))
+        {
             return Ok(Found::Same(mark));
         }
         Ok(self.found(mark, Piece::Failing(read::failing(&value))))
@@ -200,9 +203,14 @@ impl Look<'_> {
     }
 }
 
-/// Whether an answer has the index that is known. A reply without one tells nothing.
-fn is_same(index: Index, known: Mark) -> bool {
-    index == known.index && index > Index(0)
+impl Mark {
+    /// Whether an answer with this index says that nothing has changed. It is asked when the answer
+    /// is there: who was stopped in between must not take the time before for now. A reply without
+    /// an index proves nothing.
+    fn proves(&self, known: Option<Index>, answered: Index) -> bool {
+        let fresh = self.current_at.elapsed() < TRUST;
+        fresh && known == Some(answered) && answered > Index(0)
+    }
 }
 
 impl Piece {

@@ -115,6 +115,14 @@ async fn nvec_answers_are_right_through_a_restart_and_a_wipe() {
         .await;
     };
     ask([HaState::Repair, HaState::Online]).await;
+    let status = bridge.status().await;
+    let parts = status["consul"]["view"].as_array().unwrap();
+    for (row, name) in parts.iter().zip(["m0conf", "processes", "checks"]) {
+        assert_eq!(row["part"], name, "{status}");
+        assert!(row["index"].as_u64().unwrap() > 0, "{status}");
+        assert!(row["age_seconds"].is_u64(), "{status}");
+    }
+    assert_eq!(parts.len(), 3);
     cluster.consul.kill();
     cluster.consul.restart().await;
     for state in [HaState::Repaired, HaState::Failed] {
