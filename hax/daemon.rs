@@ -106,7 +106,7 @@ impl Daemon {
         let work = Work {
             store: ConsulStore {
                 consul: consul.clone(),
-                view: view.snapshots(),
+                view: view.clone(),
             },
             replies: outbox.clone(),
             node: config.node.name.clone(),

@@ -108,7 +108,7 @@ impl BridgeHandle {
     /// What the bridge is doing.
     pub fn status(&self) -> Status {
         let parts = &*self.parts;
-        let view = parts.view.snapshots().borrow().clone();
+        let view = parts.view.last();
         let progress = parts.dispatcher.progress();
         let links = parts.links.status();
         let error = parts.view.last_error();
@@ -141,6 +141,7 @@ impl BridgeHandle {
                 reachable: error.is_none(),
                 error,
                 objects: view.tree.len(),
+                view: parts.view.parts(),
             },
             leader: parts.leader.status(),
             counters: Arc::clone(&parts.counters),

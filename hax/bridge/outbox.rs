@@ -28,7 +28,7 @@ const MEND_WAIT: Duration = Duration::from_secs(8);
 /// Notes of a message that the log shows.
 const NOTES_SHOWN: usize = 64;
 
-/// How long an acknowledgement that the library has may take to leave: it does not say when, and
+/// How long an acknowledgement that libmotr has may take to leave: it does not say when, and
 /// drops it with the link. A process whose STOPPED is not acknowledged never ends.
 const LEAVE_WAIT: Duration = Duration::from_secs(1);
 
@@ -159,7 +159,9 @@ impl Outbox {
             if tokio::time::timeout(MEND_WAIT, settled).await.is_err() {
                 info!(%process, %link, "a process that has stopped acknowledges nothing");
             }
-            tokio::time::sleep(LEAVE_WAIT).await;
+            if crate::version::is_libmotr() {
+                tokio::time::sleep(LEAVE_WAIT).await;
+            }
             let still = |links: &[LinkId]| links.contains(&link);
             outbox.retire_if(process, "it has stopped", still).await;
         });

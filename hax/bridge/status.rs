@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::counters::Counters;
 use super::dead_letters::LetterRow;
-use crate::cluster::{LeaderStatus, StoredStatus};
+use crate::cluster::{LeaderStatus, PartStatus, StoredStatus};
 use crate::death::{ConfirmedDead, Evidence, WatchState};
 use crate::metrics::Summary;
 
@@ -171,4 +171,6 @@ pub struct ConsulRow {
     pub error: Option<String>,
     /// Objects known from `m0conf/`.
     pub objects: usize,
+    /// Where the parts of the view stand.
+    pub view: Vec<PartStatus>,
 }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use consul_client::{Client, Error, Index, KvPair, TxnOp};
 use halink::Fid;
-use tokio::sync::watch;
 
 use super::entrypoint::{EntrypointError, Facts};
-use crate::cluster::{self, Snapshot, process};
+use crate::cluster::{Snapshot, View, process};
 
 /// Consul, as the handling of requests sees it.
 pub trait Store: Send + Sync + 'static {
@@ -36,7 +35,7 @@ pub struct ConsulStore {
     /// The agent.
     pub consul: Client,
     /// The view.
-    pub view: watch::Receiver<Snapshot>,
+    pub view: View,
 }
 
 impl Store for ConsulStore {
@@ -59,11 +58,11 @@ impl Store for ConsulStore {
     }
 
     async fn fresh(&self) -> Result<Snapshot, Error> {
-        cluster::read_snapshot(&self.consul).await
+        self.view.fresh().await
     }
 
     fn last_known(&self) -> Snapshot {
-        self.view.borrow().clone()
+        self.view.last()
     }
 
     async fn facts(&self) -> Result<Facts, EntrypointError> {

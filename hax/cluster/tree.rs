@@ -1,8 +1,9 @@
 //! The configuration tree under `m0conf/` (4/KV), as the bridge needs it.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use halink::{Fid, FidType, HaState};
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 /// The container of fids that Hare's tools allocate: a decimal key in KV or in Consul stands for
@@ -14,14 +15,25 @@ pub fn fid_of_key(fid_type: FidType, key: u64) -> Fid {
     Fid::typed(fid_type, CONTAINER, key)
 }
 
-/// What `m0conf/` says, indexed by fid.
+/// What `m0conf/` says, indexed by fid. Lookups take constant time.
+///
+/// The fids come from the operator's own configuration, so the hash is a fast one that does not
+/// defend itself against chosen keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfTree {
-    states: HashMap<Fid, HaState>,
-    process_of: HashMap<Fid, Fid>,
-    services_of: HashMap<Fid, Vec<Fid>>,
-    twin_of: HashMap<Fid, Fid>,
-    processes_on: HashMap<String, Vec<Fid>>,
+    states: FxHashMap<Fid, HaState>,
+    process_of: FxHashMap<Fid, Fid>,
+    services_of: FxHashMap<Fid, Vec<Fid>>,
+    processes_on: FxHashMap<Arc<str>, Vec<Fid>>,
+    nodes_of: FxHashMap<Fid, Vec<Arc<str>>>,
+}
+
+/// A tree in the making.
+#[derive(Debug, Default)]
+pub struct ConfTreeBuilder {
+    tree: ConfTree,
+    /// Drives and sdevs, each with the other.
+    twins: Vec<(Fid, Fid)>,
 }
 
 /// The value of an object's key; other members are other readers' business.
@@ -33,31 +45,23 @@ struct StoredObject {
     dev: Option<String>,
 }
 
-impl ConfTree {
-    /// Reads a tree from its keys and values. A key or value that is not understood is left out:
-    /// the tree has other writers, and one bad value must not hide the rest.
-    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut tree = Self::default();
-        for (key, value) in pairs {
-            let parts: Vec<&str> = key.split('/').collect();
-            if let ["m0conf", path @ ..] = parts.as_slice() {
-                tree.add(path, value);
-            }
+impl ConfTreeBuilder {
+    /// Adds a key and its value. What is not understood is left out: the tree has other writers,
+    /// and one bad value must not hide the rest.
+    pub fn add(&mut self, key: &str, value: &[u8]) {
+        let parts: Vec<&str> = key.split('/').collect();
+        if let ["m0conf", path @ ..] = parts.as_slice() {
+            self.add_path(path, value);
         }
-        tree.sort();
-        tree
     }
 
-    fn add(&mut self, path: &[&str], value: &[u8]) {
+    fn add_path(&mut self, path: &[&str], value: &[u8]) {
         match path {
             // `nodes/<name>/processes/<key>/...`: what a process consists of, by name and key.
             ["nodes", node, "processes", key, rest @ ..] if key.parse::<u64>().is_ok() => {
                 let Ok(key) = key.parse() else { return };
                 let process = fid_of_key(FidType::Process, key);
-                let known = self.processes_on.entry((*node).to_owned()).or_default();
-                if !known.contains(&process) {
-                    known.push(process);
-                }
+                self.add_process(node, process);
                 if let ["services", _] = rest
                     && let Some(service) = service_fid(value)
                 {
@@ -79,54 +83,98 @@ impl ConfTree {
         }
     }
 
-    fn add_service(&mut self, process: Fid, service: Fid) {
-        self.process_of.insert(service, process);
-        let services = self.services_of.entry(process).or_default();
-        if !services.contains(&service) {
-            services.push(service);
+    fn add_process(&mut self, node: &str, process: Fid) {
+        let processes = match self.tree.processes_on.get_mut(node) {
+            Some(processes) => processes,
+            None => self.tree.processes_on.entry(node.into()).or_default(),
+        };
+        // Keys come in order, so those of one process follow each other.
+        if processes.last() != Some(&process) {
+            processes.push(process);
         }
     }
 
+    fn add_service(&mut self, process: Fid, service: Fid) {
+        self.tree.process_of.insert(service, process);
+        let services = self.tree.services_of.entry(process).or_default();
+        services.push(service);
+    }
+
     fn add_object(&mut self, fid: Fid, value: &[u8]) {
+        let states = &mut self.tree.states;
         let Ok(object) = serde_json::from_slice::<StoredObject>(value) else {
             // Present, without a state: `m0conf/pools/<fid>` holds a bare name.
-            self.states.entry(fid).or_insert(HaState::Unknown);
+            states.entry(fid).or_insert(HaState::Unknown);
             return;
         };
         let state = object
             .state
             .and_then(|state| state.parse().ok())
             .unwrap_or(HaState::Unknown);
-        self.states.insert(fid, state);
+        states.insert(fid, state);
         if let Some(Ok(sdev)) = object.sdev.or(object.dev).map(|sdev| sdev.parse::<Fid>()) {
-            self.twin_of.insert(fid, sdev);
-            self.twin_of.insert(sdev, fid);
+            self.twins.push((fid, sdev));
         }
     }
 
-    /// Keeps the order of fids in what is derived from hash maps stable.
-    fn sort(&mut self) {
-        for processes in self.processes_on.values_mut() {
-            processes.sort_unstable();
+    /// The tree.
+    pub fn build(mut self) -> ConfTree {
+        self.share_states();
+        let tree = &mut self.tree;
+        for fids in tree
+            .processes_on
+            .values_mut()
+            .chain(tree.services_of.values_mut())
+        {
+            fids.sort_unstable();
+            fids.dedup();
+            fids.shrink_to_fit();
         }
-        for services in self.services_of.values_mut() {
-            services.sort_unstable();
+        for (node, processes) in &tree.processes_on {
+            for process in processes {
+                let nodes = tree.nodes_of.entry(*process).or_default();
+                nodes.push(Arc::clone(node));
+            }
         }
+        for nodes in tree.nodes_of.values_mut() {
+            nodes.sort_unstable();
+        }
+        self.tree
+    }
+
+    /// Gives a drive and its sdev what either has stored, where one has nothing to say.
+    fn share_states(&mut self) {
+        let states = &mut self.tree.states;
+        let mut shared = Vec::new();
+        for (one, other) in self.twins.iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
+            let silent = matches!(states.get(one), None | Some(HaState::Unknown));
+            if let Some(state) = states.get(other).filter(|_| silent) {
+                shared.push((*one, *state));
+            }
+        }
+        states.extend(shared);
+    }
+}
+
+impl ConfTree {
+    /// Reads a tree from its keys and values; see [`ConfTreeBuilder::add`].
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut builder = Self::builder();
+        for (key, value) in pairs {
+            builder.add(key, value);
+        }
+        builder.build()
+    }
+
+    /// A tree to be made pair by pair.
+    pub fn builder() -> ConfTreeBuilder {
+        ConfTreeBuilder::default()
     }
 
     /// The stored state of an object; a drive and its sdev share what either has stored.
     /// `None`: the tree does not know the object.
     pub fn stored_state(&self, object: Fid) -> Option<HaState> {
-        let own = self.states.get(&object).copied();
-        let twin = self
-            .twin_of
-            .get(&object)
-            .and_then(|twin| self.states.get(twin))
-            .copied();
-        match (own, twin) {
-            (None | Some(HaState::Unknown), Some(twin)) => Some(twin),
-            _ => own,
-        }
+        self.states.get(&object).copied()
     }
 
     /// The process a service belongs to.
@@ -142,6 +190,12 @@ impl ConfTree {
     /// The processes configured on a node, by the node's name.
     pub fn processes_on(&self, node: &str) -> &[Fid] {
         self.processes_on.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of the nodes that a process is configured on: one, if the tree makes sense.
+    pub fn nodes_of(&self, process: Fid) -> impl Iterator<Item = &str> {
+        let nodes = self.nodes_of.get(&process).map_or(&[][..], Vec::as_slice);
+        nodes.iter().map(AsRef::as_ref)
     }
 
     /// Objects the tree knows.

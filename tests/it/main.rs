@@ -27,4 +27,5 @@ mod messages;
 mod nvec;
 mod real_tree;
 mod smoke;
+mod view;
 mod watches;
