@@ -21,6 +21,8 @@ pub(super) struct Figures {
     pub(super) event_serial_per_s: Option<f64>,
     /// PUTs of one key, one after another, by Consul alone.
     pub(super) event_serial_raw_per_s: Option<f64>,
+    /// Transactions of both keys of an event, one after another, by Consul alone.
+    pub(super) event_serial_raw_txn_per_s: Option<f64>,
     pub(super) event_serial_raw_ratio: Option<f64>,
     /// 300 processes that ask at once.
     pub(super) entrypoint_per_s: Option<f64>,

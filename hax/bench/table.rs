@@ -148,7 +148,8 @@ fn events(figures: &Figures, rows: &mut Vec<Row>) {
         );
     }
     if let Some(ratio) = figures.event_serial_raw_ratio {
-        let beside = "of the PUTs".to_owned();
+        let pairs = raw(figures.event_serial_raw_txn_per_s, "transactions");
+        let beside = format!("of the PUTs; {pairs} of both keys");
         row(rows, "", Some(ratio * 100.0), "%", beside);
         goal(rows, "≥ 80 %", ratio >= 0.8);
     }
@@ -213,7 +214,8 @@ fn broadcast(figures: &Figures, rows: &mut Vec<Row>) {
         let p99 = get(&figures.broadcast_p99_ms, *links);
         let first = get(&figures.broadcast_first_p50_ms, *links);
         let beside = format!("p99 {p99:.2} ms, first link {first:.2} ms");
-        let what = format!("POST → {links} links, {notes} notes, p50");
+        let plural = if *links == 1 { "" } else { "s" };
+        let what = format!("POST → {links} link{plural}, {notes} notes, p50");
         row(rows, &what, Some(*p50), "ms", beside);
         if *links == 100 {
             goal(rows, "≤ 5 ms", *p50 <= 5.0);

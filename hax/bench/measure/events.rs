@@ -84,6 +84,7 @@ impl Bench {
     async fn serial(&mut self, raw: &mut Raw) -> Result<()> {
         say("process events one at a time");
         let (mut rates, mut raws, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let mut pairs = Vec::new();
         let mut before = raw.serial(SERIAL).await?;
         let mut rounds = Rounds::new(5, 40, Duration::from_millis(self.either(700, 4_000)));
         while rounds.again() {
@@ -94,10 +95,12 @@ impl Bench {
             ratios.push(rate / f64::midpoint(before, after));
             raws.push(before);
             before = after;
+            pairs.push(raw.pairs(SERIAL).await?);
         }
         raws.push(before);
         let rates: Sample = rates.into_iter().collect();
         let figures = &mut self.figures;
+        figures.event_serial_raw_txn_per_s = pairs.into_iter().collect::<Sample>().median();
         figures.sampled("event_serial_raw_ratio", ratios.len());
         figures.sampled("event_serial_per_s", rates.len() * SERIAL);
         figures.event_serial_per_s = rates.median();
@@ -160,22 +163,37 @@ impl Raw {
         }
         Ok(clock::per_second(count, clock::now() - start))
     }
+
+    /// Transactions of one event a second, one after another: what the bridge has to do.
+    async fn pairs(&mut self, count: usize) -> Result<f64> {
+        let bodies: Vec<Bytes> = (0..2).map(|n| body(&event(n, 1))).collect();
+        let start = clock::now();
+        for body in bodies.iter().cycle().take(count) {
+            self.consul.put("/v1/txn", body.clone()).await?;
+        }
+        Ok(clock::per_second(count, clock::now() - start))
+    }
 }
 
 /// Transactions that write the statuses of `processes` processes again and again, both keys.
 fn transactions(processes: usize) -> Vec<Bytes> {
-    let event = |n: usize| {
-        let value = STANDARD.encode(status(n / processes).to_json());
-        let fid = process(n % processes);
-        ["processes", "process"].map(|name| {
-            let key = format!("{PREFIX}/{name}/{fid}");
-            json!({ "KV": { "Verb": "set", "Key": key, "Value": value } })
-        })
-    };
-    let ops: Vec<Value> = (0..processes * EVENTS_OF_TXN).flat_map(event).collect();
-    ops.chunks(2 * EVENTS_OF_TXN)
-        .map(|ops| Value::from(ops.to_vec()).to_string().into())
-        .collect()
+    let events = (0..processes * EVENTS_OF_TXN).flat_map(|n| event(n, processes));
+    let ops: Vec<Value> = events.collect();
+    ops.chunks(2 * EVENTS_OF_TXN).map(body).collect()
+}
+
+/// The operations of the `n`th event when so many processes take turns.
+fn event(n: usize, processes: usize) -> [Value; 2] {
+    let value = STANDARD.encode(status(n / processes).to_json());
+    let fid = process(n % processes);
+    ["processes", "process"].map(|name| {
+        let key = format!("{PREFIX}/{name}/{fid}");
+        json!({ "KV": { "Verb": "set", "Key": key, "Value": value } })
+    })
+}
+
+fn body(ops: &[Value]) -> Bytes {
+    Value::from(ops.to_vec()).to_string().into()
 }
 
 fn process(n: usize) -> Fid {
