@@ -23,8 +23,32 @@ enum {
 	ACCEPTS_MAX  = 64,
 };
 
+static size_t out_waiting(const struct emb_conn *c)
+{
+	return c->out_end - c->out_at;
+}
+
+static void write_frames(emb_t *e, struct emb_conn *c);
+
+/*
+ * While the loop sleeps, whoever has something to write writes it: to wake the
+ * loop costs more.  Replies, and connections that are held or have not taken
+ * all of it, are the loop's.
+ */
+static bool write_now(emb_t *e, struct emb_conn *c)
+{
+	if (!e->polling || e->woken || c->state != EMB_CONN_BOUND ||
+	    c->interest != EPOLLIN || !emb_list_is_empty(&c->reqs) ||
+	    !emb_list_is_empty(&c->in_touched))
+		return false;
+	write_frames(e, c);
+	return c->state == EMB_CONN_BOUND && out_waiting(c) == 0;
+}
+
 void emb_conn_touch(emb_t *e, struct emb_conn *c)
 {
+	if (write_now(e, c))
+		return;
 	if (emb_list_is_empty(&c->in_touched) && c->state != EMB_CONN_CLOSED)
 		emb_list_add(&e->touched, &c->in_touched);
 	emb_wake(e);
@@ -214,11 +238,6 @@ void emb_conn_expire(emb_t *e, uint64_t now_ms)
 				: "it does not read its last reply");
 		emb_conn_close(e, c);
 	}
-}
-
-static size_t out_waiting(const struct emb_conn *c)
-{
-	return c->out_end - c->out_at;
 }
 
 int emb_conn_put(struct emb_conn *c, const uint8_t *data, size_t len)
