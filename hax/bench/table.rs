@@ -228,9 +228,17 @@ fn broadcast(figures: &Figures, rows: &mut Vec<Row>) {
         let beside = format!("{large:.2} ms with {} objects", figures.tree_objects);
         row(rows, &what, Some(small), "ms", beside);
     }
+    let mut fewest = None;
     for (notes, p50) in &figures.broadcast_notes_p50_ms {
-        let each = p50 * 1e6 / (100.0 * f64::from(u32::try_from(*notes).unwrap_or(1)));
-        let beside = format!("{each:.0} ns for each note and link");
+        let (less, base) = *fewest.get_or_insert((*notes, *p50));
+        let more = u32::try_from(notes - less).unwrap_or(u32::MAX);
+        let beside = match more {
+            0 => String::new(),
+            _ => format!(
+                "{:.0} ns more for each further note and link",
+                (p50 - base) * 1e6 / (100.0 * f64::from(more))
+            ),
+        };
         let what = format!("POST → 100 links, {notes} notes, p50");
         row(rows, &what, Some(*p50), "ms", beside);
     }
@@ -285,6 +293,16 @@ mod tests {
         );
         assert!(line("memory, idle").ends_with("< 30 MiB  met"), "{text}");
         assert!(!text.contains("process events"), "{text}");
+    }
+
+    #[test]
+    fn what_a_note_costs_is_told_apart_from_what_a_message_costs() {
+        let figures = Figures {
+            broadcast_notes_p50_ms: [(1, 2.0), (101, 3.0)].into(),
+            ..Figures::default()
+        };
+        let text = of(&figures);
+        assert!(text.contains("3.00 ms  100 ns more"), "{text}");
     }
 
     #[test]
