@@ -2,8 +2,10 @@
 //!
 //! One folder per capability; dependencies point one way: `http` and `ctl` use
 //! `bridge`, which uses `dispatch`, `cluster` and `death`, which use the `halink` and
-//! `consul-client` crates. `sim` stands apart: it is the other end of an ha_link.
+//! `consul-client` crates. `sim` stands apart: it is the other end of an ha_link; and so does
+//! `bench`, which measures the programs from outside.
 
+pub mod bench;
 pub mod bridge;
 pub mod cli;
 pub mod cluster;

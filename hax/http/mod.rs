@@ -31,6 +31,8 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
+pub use payload::{Watch, parse as parse_payload};
+pub use reply::Refusal;
 pub use router::router;
 pub use server::serve;
 

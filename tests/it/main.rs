@@ -8,6 +8,7 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod bench;
 mod broadcast;
 mod common;
 mod config;
