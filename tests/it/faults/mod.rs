@@ -3,11 +3,15 @@
 
 mod acl;
 mod crash;
+mod crash_loop;
 mod late;
 mod leader;
+mod ledger;
+mod link_proxy;
 mod outage;
 mod overtaken;
 mod proxy;
+mod random;
 mod scale;
 mod stall;
 
