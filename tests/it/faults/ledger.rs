@@ -3,7 +3,7 @@
 //! Each process says a sequence of events of which any sixteen in a row differ, and keeps at most
 //! [`WINDOW`] on their way. So a value in KV tells which event of the sequence it is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -55,6 +55,8 @@ pub(super) struct Ledger {
     process: Fid,
     said: Arc<AtomicUsize>,
     sent: Arc<Mutex<Vec<Sent>>>,
+    /// How often each NVEC GET was answered, by its number.
+    answers: Arc<Mutex<BTreeMap<u64, usize>>>,
 }
 
 /// What was found to be right.
@@ -74,7 +76,9 @@ impl Ledger {
             process,
             said: Arc::default(),
             sent: Arc::clone(&sent),
+            answers: Arc::default(),
         };
+        let answers = Arc::clone(&ledger.answers);
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 let mut sent = sent.lock().unwrap();
@@ -92,6 +96,13 @@ impl Ledger {
                         if let Some(sent) = found {
                             let before = sent.delivered.replace(journal.tick());
                             assert!(before.is_none(), "delivered twice");
+                        }
+                    }
+                    Event::Received(received) => {
+                        if let Body::Nvec { id_of_get, .. } = received.msg.body
+                            && id_of_get != 0
+                        {
+                            *answers.lock().unwrap().entry(id_of_get).or_default() += 1;
                         }
                     }
                     _ => {}
@@ -141,6 +152,11 @@ impl Ledger {
     /// Events that it has said.
     pub(super) fn said(&self) -> usize {
         self.said.load(Ordering::Relaxed)
+    }
+
+    /// How often each NVEC GET was answered.
+    pub(super) fn answers(&self) -> Vec<usize> {
+        self.answers.lock().unwrap().values().copied().collect()
     }
 
     /// Events that the process was told to be delivered.

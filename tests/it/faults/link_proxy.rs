@@ -22,8 +22,7 @@ pub(super) enum LinkFault {
     Half,
     /// Bytes that are no frame come to the bridge before the next frame.
     Garbage,
-    /// What the process says next, and a while later, is heard on a second connection too, from
-    /// the first byte of the connection on.
+    /// A second connection asks for the link too, and says what the process says from then on.
     Twice,
 }
 
@@ -94,12 +93,15 @@ impl LinkProxy {
 
 impl Way {
     /// Takes the fault that is ordered, if this is the moment for it.
-    fn take(&self, chunk: &[u8]) -> Option<LinkFault> {
+    fn take(&self, chunk: &[u8], first: bool) -> Option<LinkFault> {
         let mut orders = self.orders.lock().unwrap();
         let (fault, times) = orders.as_mut()?;
         let fault = *fault;
         // In the middle of a frame, garbage might make another good frame of it.
         if fault == LinkFault::Garbage && !chunk.starts_with(&MAGIC) {
+            return None;
+        }
+        if fault == LinkFault::Twice && first {
             return None;
         }
         *times -= 1;
@@ -116,18 +118,20 @@ impl Way {
         let mut server = TcpStream::connect(self.bridge).await?;
         let mut second: Option<TcpStream> = None;
         let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
-        // What a second connection begins with: the first frame says whose it is.
-        let mut said = Vec::new();
+        // The first frame of the connection says whose it is. It is alone: the process says no
+        // more before it is answered.
+        let mut hello = Vec::new();
         loop {
             tokio::select! {
                 read = client.read(&mut up) => {
                     let n = some(read?)?;
                     let _ = delay.wait_for(|delay| !*delay).await;
                     let chunk = &up[..n];
-                    if said.len() < 4 * HEADER_LEN {
-                        said.extend_from_slice(chunk);
+                    let first = hello.is_empty();
+                    if first {
+                        hello = chunk.to_vec();
                     }
-                    match self.take(chunk) {
+                    match self.take(chunk, first) {
                         None => {}
                         Some(LinkFault::Cut) => return Ok(()),
                         Some(LinkFault::Half) => {
@@ -141,7 +145,8 @@ impl Way {
                         }
                         Some(LinkFault::Twice) => {
                             let mut stream = TcpStream::connect(self.bridge).await?;
-                            stream.write_all(&said).await?;
+                            stream.write_all(&hello).await?;
+                            some(stream.read(&mut down).await?)?;
                             second = Some(stream);
                         }
                     }
