@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use halink::{Fid, FidType};
 use hax::cluster::process::{self, StoredStatus};
-use hax::cluster::{
-    ConfTree, Failing, ProcessTable, Snapshot, process_of_service_id, service_fid,
-};
+use hax::cluster::{ConfTree, Failing, ProcessTable, Snapshot, process_of_service_id, service_fid};
 
 /// Takes lines of `key<TAB>value` for pairs of KV and reads the cluster from them; every key and
 /// value is read as a fid, a service ID and a status too.
@@ -17,8 +15,14 @@ pub fn kv(data: &[u8]) {
     }
     let values = || pairs.iter().map(|(key, value)| (key.as_str(), *value));
     let tree = ConfTree::parse(values());
-    assert_eq!(tree, ConfTree::parse(values()), "the same keys, another tree");
-    let numbered = values().zip(1..).map(|((key, value), index)| (key, value, index));
+    assert_eq!(
+        tree,
+        ConfTree::parse(values()),
+        "the same keys, another tree"
+    );
+    let numbered = values()
+        .zip(1..)
+        .map(|((key, value), index)| (key, value, index));
     let snapshot = Snapshot {
         tree: Arc::new(tree),
         processes: Arc::new(ProcessTable::parse(numbered)),
@@ -26,7 +30,10 @@ pub fn kv(data: &[u8]) {
     };
     for (process, _) in snapshot.processes.iter() {
         if process.fid_type() == Some(FidType::Process) {
-            assert!(snapshot.state_of(process).is_some(), "{process} has a status");
+            assert!(
+                snapshot.state_of(process).is_some(),
+                "{process} has a status"
+            );
         }
     }
     for (key, _) in &pairs {
@@ -61,7 +68,10 @@ fn single(key: &str, value: &[u8]) {
     }
     if let Ok(status) = serde_json::from_slice::<StoredStatus>(value) {
         let written = status.to_json();
-        assert_eq!(serde_json::from_str::<StoredStatus>(&written).ok(), Some(status));
+        assert_eq!(
+            serde_json::from_str::<StoredStatus>(&written).ok(),
+            Some(status)
+        );
         let key = process::key(Fid::typed(FidType::Process, 1, 1));
         let table = ProcessTable::parse([(key.as_str(), written.as_bytes(), 1)]);
         assert_eq!(table.iter().count(), 1, "{written}");

@@ -59,7 +59,10 @@ pub fn watch(data: &[u8]) {
         (parts.status, body)
     };
     let (status, answer) = RUNTIME.with_borrow(|runtime| runtime.block_on(answer));
-    assert!(matches!(status.as_u16(), 200 | 400 | 422), "{path}: {status}");
+    assert!(
+        matches!(status.as_u16(), 200 | 400 | 422),
+        "{path}: {status}"
+    );
     let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
     assert_eq!(status == 200, answer.get("error").is_none(), "{answer}");
 }

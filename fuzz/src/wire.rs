@@ -9,7 +9,9 @@ pub fn wire(data: &[u8]) {
     while let Ok(Some((frame, taken))) = Frame::decode(rest) {
         assert!((HEADER_LEN..=HEADER_LEN + PAYLOAD_MAX).contains(&taken));
         let mut again = Vec::new();
-        frame.encode(&mut again).expect("what was read can be written");
+        frame
+            .encode(&mut again)
+            .expect("what was read can be written");
         assert_eq!(again, rest[..taken], "{frame:?}");
         for cut in [0, HEADER_LEN - 1, taken - 1] {
             assert_eq!(Frame::decode(&rest[..cut]), Ok(None), "{cut} of {taken}");

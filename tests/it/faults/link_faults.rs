@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use halink::ProcessEvent;
 use hax::sim::client::End;
+use hax::sim::wire::LinkStatus;
 
 use super::link_proxy::LinkFault;
 use super::random::Random;
@@ -42,23 +44,17 @@ async fn a_connection_that_is_cut_inside_a_frame_loses_nothing() {
     a_lost_connection_loses_nothing(LinkFault::Half).await;
 }
 
-#[tokio::test]
-async fn a_second_connection_of_a_link_neither_loses_nor_doubles() {
-    a_lost_connection_loses_nothing_twice().await;
-}
-
 /// A first request may not come twice: it would be a new incarnation. So each connection that is
 /// doubled is one that has come back.
-async fn a_lost_connection_loses_nothing_twice() {
+#[tokio::test]
+async fn a_second_connection_of_a_link_neither_loses_nor_doubles() {
     let mut scene = Scene::begin(&mut Random::from_env(SEED)).await;
     for (sim, _) in &scene.processes {
         sim.disconnect(Duration::ZERO).await.unwrap();
         let again = sim.wait(|state| state.connected && state.connects == 2);
         soon("a second connection", again).await.unwrap();
-        let linked = sim.wait(|state| {
-            let link = state.link.map(|link| link.0);
-            link == Some(hax::sim::wire::LinkStatus::Reused)
-        });
+        let reused = Some(LinkStatus::Reused);
+        let linked = sim.wait(|state| state.link.map(|link| link.0) == reused);
         soon("the link", linked).await.unwrap();
     }
     for _ in 0..5 {
@@ -81,7 +77,7 @@ async fn a_link_that_is_delayed_delays_no_other() {
     let asked = scene.ask();
     // It connects without the proxy.
     let other = scene.bridge.sim(20).await;
-    delivered(send(&other, halink::ProcessEvent::Starting).await).await;
+    delivered(send(&other, ProcessEvent::Starting).await).await;
     let states = soon("an answer", other.nvec_get(&[other.fid()])).await;
     assert_eq!(states.unwrap().len(), 1);
     for (_, ledger) in &scene.processes {
@@ -100,9 +96,9 @@ async fn garbage_costs_its_own_link_and_nothing_else() {
     config.ha = scene.links.endpoint.clone();
     let (victim, _) = scene.bridge.spawn_sim(config.clone());
     soon("an entrypoint", victim.ready()).await.unwrap();
-    delivered(send(&victim, halink::ProcessEvent::Starting).await).await;
+    delivered(send(&victim, ProcessEvent::Starting).await).await;
     scene.links.order(LinkFault::Garbage, 1);
-    let unheard = send(&victim, halink::ProcessEvent::Started).await;
+    let unheard = send(&victim, ProcessEvent::Started).await;
     let end = soon("the end of the process", victim.ended()).await;
     assert_eq!(end, End::Absent);
     assert!(unheard.wait().await.is_err());
@@ -111,7 +107,7 @@ async fn garbage_costs_its_own_link_and_nothing_else() {
     let asked = scene.ask();
     let (next, _) = scene.bridge.spawn_sim(config);
     soon("an entrypoint", next.ready()).await.unwrap();
-    delivered(send(&next, halink::ProcessEvent::Starting).await).await;
+    delivered(send(&next, ProcessEvent::Starting).await).await;
     scene.answered(asked).await;
     scene.broadcast(30).await;
     let verdict = scene.check().await;

@@ -117,6 +117,12 @@ impl Scene {
         }
     }
 
+    /// Whether every event is delivered.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut ledgers = self.processes.iter().map(|(_, ledger)| ledger);
+        ledgers.all(|ledger| ledger.delivered() == ledger.said())
+    }
+
     fn asked_for(&self) -> Vec<Fid> {
         [4, 9, 2, 4].map(process).to_vec()
     }
@@ -174,7 +180,9 @@ impl Scene {
         let nothing_waits = |status: &Value| {
             status["queue"]["waiting"] == 0 && status["queue"]["in_hand"].is_null()
         };
-        self.bridge.wait_status("nothing waits", nothing_waits).await;
+        self.bridge
+            .wait_status("nothing waits", nothing_waits)
+            .await;
         let mut sum = Verdict::default();
         for (_, ledger) in &self.processes {
             let verdict = ledger.check(self.proxy.journal());
