@@ -164,7 +164,7 @@ impl Deliveries {
     }
 
     #[cfg(test)]
-    fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         lock(&self.0).waiting.len()
     }
 }
