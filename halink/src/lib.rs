@@ -45,6 +45,7 @@ mod names;
 mod nvec;
 mod process;
 mod sender;
+mod start_gate;
 mod state;
 mod stob;
 mod sync;

@@ -63,6 +63,10 @@ impl<S: Store, R: Replies> Work<S, R> {
         let notes = self.notes(get, snapshot);
         self.replies.nvec(job.link, get.id, notes).await;
         self.counters.nvec_gets.increment();
+        self.counters
+            .latencies
+            .nvec_answered
+            .record_since(job.arrived);
         self.replies.delivered(job.ack).await;
     }
 

@@ -98,6 +98,8 @@ pub struct Counters {
     pub retries: Counter,
     /// Requests given up for a final error of Consul.
     pub final_errors: Counter,
+    /// Dead letters acknowledged because a later status of their process was written.
+    pub dead_letters_superseded: Counter,
     /// Dead letters that had to go for newer ones.
     pub dead_letters_dropped: Counter,
     /// Statuses acknowledged unwritten because a later one waits too (libmotr, queue over bound).

@@ -1,5 +1,6 @@
 //! Messages that Consul refuses for good, kept for an operator (`rfc/7-ordering.md`, "Dead
-//! letters"). They stay unacknowledged: Motr keeps them too.
+//! letters"). They stay unacknowledged, so that Motr keeps them too, until a later status of the
+//! process is written: sent again after that, an old one would undo it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,8 +31,6 @@ pub struct LetterRow {
     pub refused_at: u64,
     /// What Consul said.
     pub error: String,
-    /// A later message of the process has been written: a replay acknowledges it and writes nothing.
-    pub superseded: bool,
 }
 
 #[derive(Debug)]
@@ -42,11 +41,11 @@ struct Letter<A> {
     job: Job<A>,
 }
 
-/// What is known of a process that has letters, or had until they were replayed.
+/// Letters of a process that are being handled again.
 #[derive(Debug, Default)]
-struct Watched {
+struct Replay {
     letters: usize,
-    /// Number of the newest message written.
+    /// Number of the newest message written meanwhile.
     written: Option<u64>,
 }
 
@@ -54,7 +53,7 @@ struct Watched {
 struct Inner<A> {
     next: u64,
     letters: VecDeque<Letter<A>>,
-    watched: HashMap<Fid, Watched>,
+    replays: HashMap<Fid, Replay>,
 }
 
 /// The dead letters.
@@ -66,7 +65,7 @@ impl<A> Default for DeadLetters<A> {
         Self(Mutex::new(Inner {
             next: 1,
             letters: VecDeque::new(),
-            watched: HashMap::new(),
+            replays: HashMap::new(),
         }))
     }
 }
@@ -77,9 +76,6 @@ impl<A> DeadLetters<A> {
         let mut inner = self.lock();
         let id = inner.next;
         inner.next += 1;
-        if let Some(process) = job.task.process() {
-            inner.watched.entry(process).or_default().letters += 1;
-        }
         inner.letters.push_back(Letter {
             id,
             refused_at: SystemTime::now(),
@@ -87,8 +83,8 @@ impl<A> DeadLetters<A> {
             job,
         });
         let full = inner.letters.len() > LETTERS_MAX;
-        if full && let Some(oldest) = inner.letters.pop_front() {
-            inner.settle(oldest.job.task.process());
+        if full {
+            inner.letters.pop_front();
         }
         (id, full)
     }
@@ -99,24 +95,51 @@ impl<A> DeadLetters<A> {
         let place = inner.letters.iter().position(|letter| letter.id == id)?;
         let mut job = inner.letters.remove(place)?.job;
         job.replayed = true;
+        if let Some(process) = job.task.process() {
+            inner.replays.entry(process).or_default().letters += 1;
+        }
         Some(job)
     }
 
     /// A letter that was taken out has been handled.
     pub fn settled(&self, task: &Task) {
-        self.lock().settle(task.process());
-    }
-
-    /// A message of a process has been written.
-    pub fn written(&self, process: Fid, number: u64) {
-        if let Some(watched) = self.lock().watched.get_mut(&process) {
-            watched.written = watched.written.max(Some(number));
+        let mut inner = self.lock();
+        let Some(process) = task.process() else {
+            return;
+        };
+        if let Some(replay) = inner.replays.get_mut(&process) {
+            replay.letters = replay.letters.saturating_sub(1);
+            if replay.letters == 0 {
+                inner.replays.remove(&process);
+            }
         }
     }
 
-    /// Whether a later message of its process has been written.
+    /// A message of a process has been written. Takes out the letters it supersedes: they are to be
+    /// acknowledged.
+    pub fn written(&self, process: Fid, number: u64) -> Vec<Job<A>> {
+        let mut inner = self.lock();
+        if let Some(replay) = inner.replays.get_mut(&process) {
+            replay.written = replay.written.max(Some(number));
+        }
+        let superseded = |letter: &Letter<A>| {
+            letter.job.task.process() == Some(process) && letter.job.number < number
+        };
+        if !inner.letters.iter().any(superseded) {
+            return Vec::new();
+        }
+        let (taken, kept): (Vec<_>, Vec<_>) = inner.letters.drain(..).partition(superseded);
+        inner.letters = kept.into();
+        taken.into_iter().map(|letter| letter.job).collect()
+    }
+
+    /// Whether a message that is handled again has been overtaken by a later one of its process.
     pub fn is_superseded(&self, task: &Task, number: u64) -> bool {
-        self.lock().is_superseded(task, number)
+        let inner = self.lock();
+        let replay = task
+            .process()
+            .and_then(|process| inner.replays.get(&process));
+        replay.is_some_and(|replay| replay.written > Some(number))
     }
 
     /// IDs of all letters, the oldest first.
@@ -127,11 +150,7 @@ impl<A> DeadLetters<A> {
     /// All letters, the oldest first.
     pub fn rows(&self) -> Vec<LetterRow> {
         let inner = self.lock();
-        inner
-            .letters
-            .iter()
-            .map(|letter| inner.row(letter))
-            .collect()
+        inner.letters.iter().map(Letter::row).collect()
     }
 
     /// No code panics with the lock held, so a poisoned list is still a whole one.
@@ -140,43 +159,23 @@ impl<A> DeadLetters<A> {
     }
 }
 
-impl<A> Inner<A> {
-    fn settle(&mut self, process: Option<Fid>) {
-        let Some(process) = process else { return };
-        if let Some(watched) = self.watched.get_mut(&process) {
-            watched.letters = watched.letters.saturating_sub(1);
-            if watched.letters == 0 {
-                self.watched.remove(&process);
-            }
-        }
-    }
-
-    fn is_superseded(&self, task: &Task, number: u64) -> bool {
-        let watched = task
-            .process()
-            .and_then(|process| self.watched.get(&process));
-        watched.is_some_and(|watched| watched.written > Some(number))
-    }
-
-    fn row(&self, letter: &Letter<A>) -> LetterRow {
-        let Job {
-            number, link, task, ..
-        } = &letter.job;
+impl<A> Letter<A> {
+    fn row(&self) -> LetterRow {
+        let Job { link, task, .. } = &self.job;
         let LinkId(link) = *link;
         let event = match task {
             Task::Status { status, .. } => Some(status.event.to_string()),
             Task::Get(_) | Task::Isolate(_) => None,
         };
-        let since_epoch = letter.refused_at.duration_since(SystemTime::UNIX_EPOCH);
+        let since_epoch = self.refused_at.duration_since(SystemTime::UNIX_EPOCH);
         LetterRow {
-            id: letter.id,
-            what: letter.job.to_string(),
+            id: self.id,
+            what: self.job.to_string(),
             process: task.process(),
             event,
             link,
             refused_at: since_epoch.unwrap_or_default().as_secs(),
-            error: letter.error.clone(),
-            superseded: self.is_superseded(task, *number),
+            error: self.error.clone(),
         }
     }
 }

@@ -98,9 +98,15 @@ impl<S: Store, R: Replies> Work<S, R> {
             task,
             ack,
             replayed,
+            arrived,
         } = job;
         self.counters.process_events.increment();
-        self.letters.written(process, number);
+        self.counters.latencies.event_written.record_since(arrived);
+        for superseded in self.letters.written(process, number) {
+            info!(what = %superseded, "a dead letter is superseded by a later status");
+            self.counters.dead_letters_superseded.increment();
+            self.replies.delivered(superseded.ack).await;
+        }
         if replayed {
             self.letters.settled(&task);
         }

@@ -1,6 +1,7 @@
 //! Messages whose handling needs Consul, taken to pieces.
 
 use std::fmt;
+use std::time::Instant;
 
 use halink::{Ack, Fid, LinkId, NvecGet, ProcessStatus};
 
@@ -17,6 +18,8 @@ pub struct Job<A = Ack> {
     pub task: Task,
     /// Acknowledges the message, once its effect is durable.
     pub ack: A,
+    /// When it arrived.
+    pub arrived: Instant,
     /// An operator has put it back from the dead letters.
     pub replayed: bool,
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use halink::{
     Ack, Event, Events, FailureVec, FailureVecRep, FailureVecReq, Fid, FidType, HaState, Link,
@@ -140,6 +141,7 @@ impl Router {
             link,
             task,
             ack,
+            arrived: Instant::now(),
             replayed: false,
         };
         self.dispatcher.push(Request::Message(job)).await;

@@ -70,8 +70,8 @@ impl<S: Store, R: Replies> Handler for Work<S, R> {
                 told.push(self.say_again(request).await);
             }
         };
-        for Asked { request, .. } in run {
-            told.extend(self.answer_entrypoint(request, &facts).await);
+        for asked in run {
+            told.extend(self.answer_entrypoint(asked, &facts).await);
         }
         told
     }
@@ -111,7 +111,9 @@ impl<S: Store, R: Replies> Work<S, R> {
     /// Answers with the entrypoint, or with EAGAIN if there is none.
     async fn answer_entrypoint(
         &self,
-        request: EntrypointRequest,
+        Asked {
+            request, arrived, ..
+        }: Asked,
         facts: &Result<Facts, EntrypointError>,
     ) -> Option<ToldAgain> {
         let process = request.process;
@@ -130,7 +132,11 @@ impl<S: Store, R: Replies> Work<S, R> {
             }
         };
         match self.replies.entrypoint(request.req_id, &reply).await {
-            Ok(()) => self.counters.entrypoint_replies.increment(),
+            Ok(()) => {
+                self.counters.entrypoint_replies.increment();
+                let replied = &self.counters.latencies.entrypoint_replied;
+                replied.record_since(arrived.into_std());
+            }
             Err(error) => warn!(%process, %error, "the entrypoint reply was not sent"),
         }
         None

@@ -209,12 +209,16 @@ impl ConfTree {
     }
 }
 
-/// A service's fid in `services/<type>`: a decimal key, or the fid itself.
+/// A service's fid in `services/<type>`: a decimal key, or the fid itself. `None`: it is neither,
+/// or a fid of something else.
 pub fn service_fid(value: &[u8]) -> Option<Fid> {
     let text = std::str::from_utf8(value).ok()?.trim();
     match text.parse::<u64>() {
         Ok(key) => Some(fid_of_key(FidType::Service, key)),
-        Err(_) => text.parse().ok(),
+        Err(_) => {
+            let fid = text.parse::<Fid>().ok()?;
+            (fid.fid_type() == Some(FidType::Service)).then_some(fid)
+        }
     }
 }
 
@@ -275,6 +279,10 @@ mod tests {
             ("m0conf/", "x"),
             ("m0conf/nodes/n/processes/-1/services/ios", "4"),
             ("m0conf/nodes/n/processes/3/services/ios", "four"),
+            (
+                "m0conf/nodes/n/processes/3/services/rms",
+                "0x7200000000000001:0x4",
+            ),
             ("m0conf/pools/0x6f00000000000001:0x0", "the pool"),
             (
                 "m0conf/nodes/0x6e00000000000001:0x0",
@@ -286,6 +294,7 @@ mod tests {
             ),
         ]);
         assert_eq!(tree.len(), 2);
+        assert_eq!(tree.services_of(fid("0x7200000000000001:0x3")), []);
         assert_eq!(
             tree.stored_state(fid("0x6f00000000000001:0x0")),
             Some(HaState::Unknown)

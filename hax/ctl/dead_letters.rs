@@ -23,7 +23,6 @@ struct Letter {
     link: u64,
     refused_at: u64,
     error: String,
-    superseded: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,13 +60,9 @@ fn table(letters: &[Letter]) -> String {
     let mut text = String::new();
     for letter in letters {
         let event = letter.event.as_deref().unwrap_or("-");
-        let superseded = match letter.superseded {
-            true => ", superseded by a later message",
-            false => "",
-        };
         let _ = writeln!(
             text,
-            "{:>4}  {}  {event}  link {}, refused at {} s since the epoch{superseded}",
+            "{:>4}  {}  {event}  link {}, refused at {} s since the epoch",
             letter.id, letter.what, letter.link, letter.refused_at
         );
         let _ = writeln!(text, "      {}", letter.error);

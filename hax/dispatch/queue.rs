@@ -149,7 +149,11 @@ impl<M: Message> Queue<M> {
                 Request::Entrypoint(request) => {
                     self.entrypoints.remove(number);
                     let deadline = deadline.unwrap_or(item.arrived);
-                    entrypoints.push(Asked { request, deadline });
+                    entrypoints.push(Asked {
+                        request,
+                        arrived: item.arrived,
+                        deadline,
+                    });
                 }
                 Request::Message(message) => messages.push(message),
             }

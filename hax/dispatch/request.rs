@@ -75,6 +75,8 @@ pub struct Item<M> {
 pub struct Asked {
     /// The request.
     pub request: EntrypointRequest,
+    /// When its callback ran.
+    pub arrived: Instant,
     /// When it is to be answered EAGAIN (7/ORDER, O5).
     pub deadline: Instant,
 }

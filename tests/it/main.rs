@@ -19,6 +19,7 @@ mod events;
 mod fatal;
 mod faults;
 mod frames;
+mod fuzz_corpus;
 mod harness;
 mod http;
 mod leader;

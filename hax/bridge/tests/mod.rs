@@ -6,7 +6,7 @@ mod motr;
 mod property;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use halink::{
     EntrypointRequest, Fid, LinkId, NvecGet, ProcessEvent, ProcessStatus, ProcessType, RequestId,
@@ -86,6 +86,7 @@ impl Fixture {
                 link: LinkId(from),
                 task,
                 ack: number,
+                arrived: Instant::now(),
                 replayed: false,
             })
         };

@@ -289,8 +289,8 @@ async fn a_refused_process_does_not_take_its_neighbours_with_it() {
     assert_eq!(letters, [Some(process(2)); 2]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_replayed_letter_is_written_unless_a_later_event_was() {
+/// Process 1 and 2 have a letter each, and the cause is mended.
+async fn two_letters() -> Fixture {
     let consul = Consul::new([], HashSet::from([process(1), process(2)]));
     let fixture = start(Mode::Queue, consul);
     for from in [1, 2] {
@@ -301,23 +301,55 @@ async fn a_replayed_letter_is_written_unless_a_later_event_was() {
         tokio::task::yield_now().await;
     }
     fixture.consul.allow_all();
+    fixture
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_status_supersedes_the_letters_of_its_process() {
+    let fixture = two_letters().await;
     fixture.push(3, 2, &Ask::Event(status(2))).await;
-    fixture.motr.wait(1).await;
-    let superseded: Vec<bool> = fixture
+    let said = fixture.motr.wait(2).await;
+    assert_eq!(said, [2, 3].map(Said::Delivered));
+    let left = fixture.letters.rows();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].process, Some(process(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_letter_is_written_unless_a_later_status_was() {
+    let fixture = two_letters().await;
+    // Both are taken out before the later status comes, which is handled before either.
+    let jobs: Vec<_> = fixture
         .letters
-        .rows()
-        .iter()
-        .map(|row| row.superseded)
+        .ids()
+        .into_iter()
+        .map(|id| fixture.letters.take(id))
         .collect();
-    assert_eq!(superseded, [false, true]);
-    for id in fixture.letters.ids() {
-        let job = fixture.letters.take(id).unwrap();
-        fixture.dispatcher.push(Request::Message(job)).await;
+    fixture.push(3, 2, &Ask::Event(status(2))).await;
+    for job in jobs {
+        fixture
+            .dispatcher
+            .push(Request::Message(job.unwrap()))
+            .await;
     }
     let said = fixture.motr.wait(3).await;
     assert_eq!(said, [3, 1, 2].map(Said::Delivered));
-    let started = status(1).to_json();
-    assert!(fixture.consul.has_had(&keys::key(process(1)), &started));
-    assert!(!fixture.consul.has_had(&keys::key(process(2)), &started));
+    let key = |n| keys::key(process(n));
+    assert!(fixture.consul.has_had(&key(1), &status(1).to_json()));
+    assert!(!fixture.consul.has_had(&key(2), &status(1).to_json()));
     assert!(fixture.letters.rows().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_is_refused_again_is_a_letter_again() {
+    let fixture = start(Mode::Queue, Consul::new([], HashSet::from([process(1)])));
+    fixture.push(1, 1, &Ask::Event(status(1))).await;
+    for id in 1..4 {
+        while fixture.letters.ids() != [id] {
+            tokio::task::yield_now().await;
+        }
+        let job = fixture.letters.take(id).unwrap();
+        fixture.dispatcher.push(Request::Message(job)).await;
+    }
+    assert_eq!(fixture.motr.said(), []);
 }

@@ -133,7 +133,10 @@ impl Handler for Fake {
     async fn entrypoints(&self, run: Vec<Asked>) -> Vec<ToldAgain> {
         self.runs.lock().unwrap().push(run.len());
         let mut told = Vec::new();
-        for Asked { request, deadline } in run {
+        for Asked {
+            request, deadline, ..
+        } in run
+        {
             let mut open = self.open.subscribe();
             let answered = timeout_at(deadline, open.wait_for(|open| *open)).await;
             let number = request.req_id.lo;

@@ -138,7 +138,6 @@ impl Bridge for Recorder {
             link: 3,
             refused_at: 1,
             error: "not permitted".to_owned(),
-            superseded: false,
         }]
     }
 

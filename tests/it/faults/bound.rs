@@ -4,7 +4,7 @@ use halink::{Fid, HaState, ProcessEvent};
 use hax::sim::client::SimProcess;
 use hax::sim::wire::{Body, NVEC_GET, NVEC_SET, Note};
 
-use super::scale::resident_kib;
+use super::resident_kib;
 use super::{Outage, delivered_tags, hasty, post, send, watch_body};
 use crate::harness::{Bridge, Recorder, process, soon};
 
