@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::config::Config;
-use crate::{daemon, logging, sim, traces, version};
+use crate::{bench, daemon, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -35,6 +36,10 @@ enum Command {
     },
     /// Simulate a Motr process over the embedded ha_link.
     Sim(sim::Args),
+    Bench(bench::Args),
+    /// The load of `hax bench`.
+    #[command(hide = true)]
+    BenchLoad(bench::LoadArgs),
 }
 
 /// Runs `hax` with the arguments of this process.
@@ -46,6 +51,11 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Command::Sim(args) => in_runtime(sim::run(args)),
+        // One thread: what measures is to take as little as it can of what is measured.
+        Command::Bench(args) => block_on(&mut Builder::new_current_thread(), bench::run(args)),
+        Command::BenchLoad(args) => {
+            block_on(&mut Builder::new_current_thread(), bench::run_load(args))
+        }
     }
 }
 
@@ -83,10 +93,11 @@ fn run(config: Config) -> ExitCode {
 }
 
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    block_on(&mut Builder::new_multi_thread(), work)
+}
+
+fn block_on(runtime: &mut Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
+    match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("hax: cannot start the runtime: {error}");

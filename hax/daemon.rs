@@ -12,17 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, Counters, Lane, Links, Outbox, Parts, Peers, Phase, Record, RetryPolicy, Router,
-    StateTree, Work,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, Links, Motr, Outbox, Parts,
+    Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, StateTree, Work,
 };
-use crate::cluster::{Leader, LeaderTask, View};
+use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
-use crate::dispatch::Dispatcher;
+use crate::death::{DeathWatch, Deaths, watches_max};
+use crate::dispatch::{self, Dispatcher};
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
 /// How long the parts may take to end, all together; then the process ends without them.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(9);
 
 /// Runs the bridge until SIGTERM or SIGINT, then drains it.
 ///
@@ -46,6 +47,7 @@ pub async fn run(config: Config) -> Result<()> {
         ha_service: config.ha.ha_service,
         rm_service: config.ha.rm_service,
         node_uuid: None,
+        queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
     let mut daemon = Daemon::assemble(&config, consul, listener, interface, events);
@@ -64,6 +66,7 @@ struct Daemon {
     interface: Interface,
     outbox: Outbox,
     bridge: BridgeHandle,
+    death: DeathWatch<Fallen>,
     view: View,
     tasks: Tasks,
     stop: Stop,
@@ -74,6 +77,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
 }
@@ -88,22 +92,33 @@ impl Daemon {
     ) -> Self {
         let stop = Stop::default();
         let mut tasks = Tasks::default();
-        let view = View::spawn(&consul, &stop.view);
+        let detail = match config.ha.profile {
+            Profile::FiveHax => Detail::States,
+            Profile::Hare => Detail::Relations,
+        };
+        let view = View::spawn(&consul, detail, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
+        let deaths = Arc::new(Deaths::new(watches_max()));
+        let alarm = Arc::new(QueueAlarm::new(config.dispatch.queue_max.get() as usize));
         let outbox = Outbox::new(
             interface.handle(),
             Arc::clone(&links),
             Arc::clone(&counters),
         );
-        let (lane, lane_task) = Lane::spawn(outbox.clone(), Arc::clone(&links), view.snapshots());
-        let mut record = Record::new(consul.clone(), config.kv.process_alias);
+        let (lane, lane_task) = Lane::spawn(
+            outbox.clone(),
+            Arc::clone(&links),
+            Arc::clone(&deaths),
+            view.snapshots(),
+        );
         let leader = Leader::default();
+        let mut record = Record::new(config.kv.process_alias);
         let mut peers = None;
         if config.ha.profile == Profile::Hare {
             let states = Arc::new(StateTree {
                 consul: consul.clone(),
-                view: view.snapshots(),
+                view: view.clone(),
                 own: config.ha.process,
                 alias: config.kv.process_alias,
             });
@@ -118,36 +133,57 @@ impl Daemon {
             tasks.add("peers", tokio::spawn(task));
             peers = Some(others);
         }
+        let letters = Arc::new(DeadLetters::default());
         let work = Work {
-            consul: consul.clone(),
+            store: ConsulStore {
+                consul: consul.clone(),
+                view: view.clone(),
+                hare: (config.ha.profile == Profile::Hare).then_some(config.ha.process),
+            },
+            replies: Motr {
+                outbox: outbox.clone(),
+                lane: lane.clone(),
+            },
             node: config.node.name.clone(),
-            outbox: outbox.clone(),
-            lane: lane.clone(),
-            profile: config.ha.profile,
             links: Arc::clone(&links),
+            deaths: Arc::clone(&deaths),
             counters: Arc::clone(&counters),
-            view: view.snapshots(),
             retry: RetryPolicy {
                 min: config.retry.min,
                 max: config.retry.max,
+                attempt: config.retry.attempt,
             },
             record,
+            letters: Arc::clone(&letters),
             unknown: Default::default(),
         };
-        let (dispatcher, task) = Dispatcher::spawn(
-            Arc::new(work),
-            config.entrypoint.timeout,
-            stop.dispatcher.clone(),
-        );
+        let options = dispatch::Options {
+            mode: config.dispatch.mode,
+            entrypoint_timeout: config.entrypoint.timeout,
+            // The embedded backend stops reading instead.
+            fold_from: version::is_libmotr().then_some(config.dispatch.queue_max.get() as usize),
+        };
+        let (dispatcher, task) =
+            Dispatcher::spawn(Arc::new(work), options, stop.dispatcher.clone());
         tasks.add("dispatcher", task);
         tasks.add("lane", lane_task);
+        let fallen = config.ha.death_watch.then(|| Fallen {
+            counters: Arc::clone(&counters),
+            lane: lane.clone(),
+            outbox: outbox.clone(),
+            view: view.snapshots(),
+        });
+        let death = DeathWatch::new(Arc::clone(&deaths), fallen, stop.death.clone());
         let router = Router {
             links: Arc::clone(&links),
             counters: Arc::clone(&counters),
+            alarm: Arc::clone(&alarm),
             outbox: outbox.clone(),
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
+            death: death.clone(),
             on_fatal_message: config.ha.on_fatal_message,
+            arrivals: Default::default(),
         };
         tasks.add("router", tokio::spawn(router.run(events)));
         if config.leader.elect {
@@ -160,8 +196,11 @@ impl Daemon {
             started: Instant::now(),
             phase: Default::default(),
             links,
+            deaths,
             counters,
+            alarm,
             dispatcher,
+            letters,
             view: view.clone(),
             leader,
             interface: interface.handle(),
@@ -183,6 +222,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             tasks,
             stop,
@@ -211,6 +251,7 @@ impl Daemon {
             interface,
             outbox,
             bridge,
+            death,
             view,
             mut tasks,
             stop,
@@ -220,6 +261,8 @@ impl Daemon {
         stop.leader.cancel();
         tasks.join("http").await;
         tasks.join("leader").await;
+        // From here on links end because the bridge does.
+        stop.death.cancel();
         if version::is_libmotr() {
             outbox.retire_all().await;
         }
@@ -227,12 +270,14 @@ impl Daemon {
             warn!(%error, "the interface did not stop in order");
         }
         tasks.join("router").await;
+        death.join().await;
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
         tasks.join("peers").await;
-        // The last ways into the lane, and into the interface.
-        drop((bridge, outbox));
+        // The last way into the lane.
+        drop(bridge);
         tasks.join("lane").await;
+        outbox.join().await;
         stop.view.cancel();
         view.join().await;
     }

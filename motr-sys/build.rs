@@ -17,7 +17,18 @@ use std::process::ExitCode;
 const CHOICE: &str = "MOTR_SYS_BACKEND";
 
 /// Sources in `csrc` that every backend has.
-const COMMON: [&str; 6] = ["args", "bridge", "map", "msg", "prepare", "registry"];
+const COMMON: [&str; 10] = [
+    "args",
+    "bridge",
+    "bridge_calls",
+    "bridge_events",
+    "broadcast",
+    "map",
+    "msg",
+    "prepare",
+    "registry",
+    "registry_links",
+];
 
 /// Where `m0_halon_interface` comes from.
 struct Backend {
@@ -71,7 +82,7 @@ fn libmotr() -> Result<Backend, Box<dyn Error>> {
         name: "libmotr",
         version: motr.version,
         includes: Vec::new(),
-        sources: vec!["csrc/libmotr.c".into()],
+        sources: vec!["csrc/libmotr.c".into(), "csrc/libmotr_flow.c".into()],
         flags,
         library: Some(("motr", motr.lib)),
     })

@@ -110,6 +110,19 @@ impl Watcher {
         })
     }
 
+    /// What [`Kv::keys`](crate::Kv::keys) lists, cut at `separator`. An item follows every change
+    /// under the prefix, of values too: with a separator, a small way to learn that a listing
+    /// is no longer current.
+    pub fn kv_keys(
+        &self,
+        prefix: impl Into<String>,
+        separator: &'static str,
+    ) -> Watch<Vec<String>> {
+        self.follow(prefix.into(), move |client, read, prefix| async move {
+            client.kv().with(read).keys(&prefix, Some(separator)).await
+        })
+    }
+
     /// All nodes of the catalog.
     pub fn nodes(&self) -> Watch<Vec<Node>> {
         self.follow((), |client, read, ()| async move {

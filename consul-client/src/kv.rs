@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::client::{Client, Index, ReadOptions, Response, with_read_options};
 use crate::error::Error;
+use crate::listing::Listing;
 use crate::request::key_path;
 use crate::session::SessionId;
 use crate::types::{base64_bytes, null_default};
@@ -131,6 +132,14 @@ impl Kv<'_> {
         let request = self.client.get(prefix_path(prefix)?).flag("recurse");
         let response = request.read_options(self.read).fetch_optional().await?;
         Ok(response.map(Option::unwrap_or_default))
+    }
+
+    /// Like [`list`](Self::list), for large listings: the pairs are decoded by the caller.
+    pub async fn listing(&self, prefix: &str) -> Result<Response<Listing>, Error> {
+        let path = prefix_path(prefix)?;
+        let request = self.client.get(path.clone()).flag("recurse");
+        let response = request.read_options(self.read).fetch_raw().await?;
+        Ok(response.map(|body| Listing::new(path, body)))
     }
 
     /// Reads all keys that begin with `prefix`. With a `separator`, keys are cut after its first

@@ -158,10 +158,21 @@ impl<'c> Request<'c> {
         self,
     ) -> Result<Response<Option<T>>, Error> {
         let reply = self.send().await?;
-        if reply.status == StatusCode::NOT_FOUND && reply.headers.contains_key("X-Consul-Index") {
+        if reply.is_nothing() {
             return reply.meta(None);
         }
         Ok(reply.success()?.response()?.map(Some))
+    }
+
+    /// Like `fetch_optional`, with the body as it came.
+    pub(crate) async fn fetch_raw(self) -> Result<Response<Option<Vec<u8>>>, Error> {
+        let reply = self.send().await?;
+        if reply.is_nothing() {
+            return reply.meta(None);
+        }
+        let mut reply = reply.success()?;
+        let body = std::mem::take(&mut reply.body);
+        reply.meta(Some(body))
     }
 
     /// Sends the request; a success is all that matters.
@@ -185,6 +196,11 @@ impl Reply {
         } else {
             Err(self.error())
         }
+    }
+
+    /// Whether Consul itself says that there is nothing.
+    fn is_nothing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.headers.contains_key("X-Consul-Index")
     }
 
     pub(crate) fn error(&self) -> Error {

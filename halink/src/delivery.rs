@@ -1,15 +1,15 @@
 //! What became of the messages we sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
 use crate::id::{LinkId, Tag};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +36,7 @@ impl DeliveryOutcome {
 pub struct Delivery {
     key: (LinkId, Tag),
     outcome: oneshot::Receiver<DeliveryOutcome>,
+    known: bool,
     deliveries: Arc<Deliveries>,
 }
 
@@ -57,23 +58,25 @@ impl Future for Delivery {
     type Output = DeliveryOutcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DeliveryOutcome> {
+        let outcome = Pin::new(&mut self.outcome).poll(cx);
+        self.known = outcome.is_ready();
         // A sender is dropped without an outcome only with the whole interface.
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(DeliveryOutcome::NotDelivered))
+        outcome.map(|outcome| outcome.unwrap_or(DeliveryOutcome::NotDelivered))
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        lock(&self.deliveries.0).waiting.remove(&self.key);
+        if !self.known {
+            lock(&self.deliveries.0).waiting.remove(&self.key);
+        }
     }
 }
 
 /// All messages that somebody waits for.
 ///
 /// The library may report the outcome of a message before the call that sent it has returned its
-/// tag. So the thread that sends announces each send; outcomes on that link that nobody waits for
+/// tag. So the thread that sends announces each send; outcomes on its links that nobody waits for
 /// are kept until it has ended.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries(Mutex<Inner>);
@@ -87,30 +90,29 @@ struct Inner {
 
 #[derive(Debug)]
 struct Sending {
-    link: LinkId,
-    early: Vec<(Tag, DeliveryOutcome)>,
-    link_gone: bool,
+    links: BTreeSet<LinkId>,
+    early: BTreeMap<(LinkId, Tag), DeliveryOutcome>,
+    gone: BTreeSet<LinkId>,
 }
 
 /// A send under way.
 #[derive(Debug)]
-pub(crate) struct SendingGuard<'a> {
-    deliveries: &'a Arc<Deliveries>,
-    link: LinkId,
-}
+pub(crate) struct SendingGuard<'a>(&'a Arc<Deliveries>);
 
 impl Deliveries {
-    /// Announces a send. There is one thread that sends, so there is at most one at a time.
-    pub(crate) fn sending(self: &Arc<Self>, link: LinkId) -> SendingGuard<'_> {
+    /// Announces a send of one message on these links. There is one thread that sends, so there is
+    /// at most one at a time.
+    pub(crate) fn sending(
+        self: &Arc<Self>,
+        links: impl IntoIterator<Item = LinkId>,
+    ) -> SendingGuard<'_> {
+        let links = links.into_iter().collect();
         lock(&self.0).sending = Some(Sending {
-            link,
-            early: Vec::new(),
-            link_gone: false,
+            links,
+            early: BTreeMap::new(),
+            gone: BTreeSet::new(),
         });
-        SendingGuard {
-            deliveries: self,
-            link,
-        }
+        SendingGuard(self)
     }
 
     /// The library has reported the outcome of a message.
@@ -123,9 +125,9 @@ impl Deliveries {
         } else if let Some(sending) = inner
             .sending
             .as_mut()
-            .filter(|sending| sending.link == link)
+            .filter(|sending| sending.links.contains(&link))
         {
-            sending.early.push((tag, outcome));
+            sending.early.insert((link, tag), outcome);
         }
         // Otherwise the `Delivery` was dropped.
     }
@@ -136,9 +138,9 @@ impl Deliveries {
         if let Some(sending) = inner
             .sending
             .as_mut()
-            .filter(|sending| sending.link == link)
+            .filter(|sending| sending.links.contains(&link))
         {
-            sending.link_gone = true;
+            sending.gone.insert(link);
         }
         let range = (link, Tag(0))..=(link, Tag(u64::MAX));
         let keys: Vec<_> = inner.waiting.range(range).map(|(key, _)| *key).collect();
@@ -164,43 +166,47 @@ impl Deliveries {
     }
 
     #[cfg(test)]
-    fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         lock(&self.0).waiting.len()
     }
 }
 
 impl SendingGuard<'_> {
-    /// The message was sent and has this tag.
-    pub(crate) fn sent(self, tag: Tag) -> Delivery {
-        let (sender, receiver) = oneshot::channel();
-        let key = (self.link, tag);
-        let mut inner = lock(&self.deliveries.0);
-        let known = inner.sending.take().and_then(|sending| {
-            let early = sending.early.iter().find(|(early, _)| *early == tag);
-            early
-                .map(|(_, outcome)| *outcome)
-                .or(sending.link_gone.then_some(DeliveryOutcome::NotDelivered))
-        });
-        match known.or(inner.closed.then_some(DeliveryOutcome::NotDelivered)) {
-            Some(outcome) => {
-                let _ = sender.send(outcome);
+    /// The message was sent and has these tags.
+    pub(crate) fn sent(self, tags: impl IntoIterator<Item = (LinkId, Tag)>) -> Vec<Delivery> {
+        let mut inner = lock(&self.0.0);
+        let sending = inner.sending.take();
+        let known = |key: &(LinkId, Tag)| {
+            let sending = sending.as_ref()?;
+            let early = sending.early.get(key).copied();
+            let gone = sending.gone.contains(&key.0);
+            early.or(gone.then_some(DeliveryOutcome::NotDelivered))
+        };
+        let mut delivery = |key| {
+            let (sender, outcome) = oneshot::channel();
+            let closed = inner.closed.then_some(DeliveryOutcome::NotDelivered);
+            match known(&key).or(closed) {
+                Some(outcome) => {
+                    let _ = sender.send(outcome);
+                }
+                None => {
+                    inner.waiting.insert(key, sender);
+                }
             }
-            None => {
-                inner.waiting.insert(key, sender);
+            Delivery {
+                key,
+                outcome,
+                known: false,
+                deliveries: Arc::clone(self.0),
             }
-        }
-        drop(inner);
-        Delivery {
-            key,
-            outcome: receiver,
-            deliveries: Arc::clone(self.deliveries),
-        }
+        };
+        tags.into_iter().map(&mut delivery).collect()
     }
 }
 
 impl Drop for SendingGuard<'_> {
     fn drop(&mut self) {
-        lock(&self.deliveries.0).sending = None;
+        lock(&self.0.0).sending = None;
     }
 }
 
@@ -211,8 +217,12 @@ mod tests {
     const LINK: LinkId = LinkId(1);
     const OTHER: LinkId = LinkId(2);
 
+    fn sent(sending: SendingGuard<'_>, link: LinkId, tag: u64) -> Delivery {
+        sending.sent([(link, Tag(tag))]).remove(0)
+    }
+
     fn send(deliveries: &Arc<Deliveries>, link: LinkId, tag: u64) -> Delivery {
-        deliveries.sending(link).sent(Tag(tag))
+        sent(deliveries.sending([link]), link, tag)
     }
 
     #[tokio::test]
@@ -233,9 +243,9 @@ mod tests {
     #[tokio::test]
     async fn an_outcome_may_come_before_the_tag() {
         let deliveries = Arc::new(Deliveries::default());
-        let sending = deliveries.sending(LINK);
+        let sending = deliveries.sending([LINK]);
         deliveries.report(LINK, Tag(5), DeliveryOutcome::Delivered);
-        assert_eq!(sending.sent(Tag(5)).await, DeliveryOutcome::Delivered);
+        assert_eq!(sent(sending, LINK, 5).await, DeliveryOutcome::Delivered);
         // An outcome that came early is not taken for that of a later send.
         let later = send(&deliveries, LINK, 5);
         assert_eq!(deliveries.waiting(), 1);
@@ -246,9 +256,9 @@ mod tests {
     async fn an_early_outcome_of_another_message_is_forgotten_with_the_send() {
         let deliveries = Arc::new(Deliveries::default());
         drop(send(&deliveries, LINK, 1));
-        let sending = deliveries.sending(LINK);
+        let sending = deliveries.sending([LINK]);
         deliveries.report(LINK, Tag(1), DeliveryOutcome::NotDelivered);
-        let delivery = sending.sent(Tag(3));
+        let delivery = sent(sending, LINK, 3);
         deliveries.report(LINK, Tag(3), DeliveryOutcome::Delivered);
         assert_eq!(delivery.await, DeliveryOutcome::Delivered);
     }
@@ -258,9 +268,9 @@ mod tests {
         let deliveries = Arc::new(Deliveries::default());
         let waiting = send(&deliveries, LINK, u64::MAX);
         let other = send(&deliveries, OTHER, 1);
-        let sending = deliveries.sending(LINK);
+        let sending = deliveries.sending([LINK]);
         deliveries.link_gone(LINK);
-        assert_eq!(sending.sent(Tag(3)).await, DeliveryOutcome::NotDelivered);
+        assert_eq!(sent(sending, LINK, 3).await, DeliveryOutcome::NotDelivered);
         assert_eq!(waiting.await, DeliveryOutcome::NotDelivered);
         assert_eq!(deliveries.waiting(), 1);
         deliveries.close();
@@ -271,13 +281,29 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn outcomes_of_a_broadcast_that_come_early_are_told_apart() {
+        let deliveries = Arc::new(Deliveries::default());
+        let gone = LinkId(3);
+        let sending = deliveries.sending([LINK, OTHER, gone]);
+        deliveries.report(OTHER, Tag(1), DeliveryOutcome::Delivered);
+        deliveries.report(LinkId(4), Tag(1), DeliveryOutcome::Delivered);
+        deliveries.link_gone(gone);
+        let mut sent = sending.sent([(LINK, Tag(1)), (OTHER, Tag(1)), (gone, Tag(1))]);
+        assert_eq!(deliveries.waiting(), 1);
+        assert_eq!(sent.remove(2).await, DeliveryOutcome::NotDelivered);
+        assert_eq!(sent.remove(1).await, DeliveryOutcome::Delivered);
+        deliveries.report(LINK, Tag(1), DeliveryOutcome::Delivered);
+        assert_eq!(sent.remove(0).await, DeliveryOutcome::Delivered);
+    }
+
     #[test]
     fn a_dropped_delivery_leaves_nothing() {
         let deliveries = Arc::new(Deliveries::default());
         for tag in 0..100 {
             drop(send(&deliveries, LINK, tag));
         }
-        drop(deliveries.sending(LINK));
+        drop(deliveries.sending([LINK]));
         assert_eq!(deliveries.waiting(), 0);
         deliveries.report(LINK, Tag(7), DeliveryOutcome::Delivered);
         assert!(lock(&deliveries.0).sending.is_none());
@@ -297,9 +323,9 @@ mod tests {
         };
         let sent: Vec<_> = (0..10_000)
             .map(|tag| {
-                let sending = deliveries.sending(LINK);
+                let sending = deliveries.sending([LINK]);
                 tags.send(tag).unwrap();
-                sending.sent(Tag(tag))
+                sent(sending, LINK, tag)
             })
             .collect();
         drop(tags);

@@ -66,6 +66,7 @@ impl Errno {
             61 => "ENODATA",
             71 => "EPROTO",
             90 => "EMSGSIZE",
+            93 => "EPROTONOSUPPORT",
             95 => "EOPNOTSUPP",
             97 => "EAFNOSUPPORT",
             98 => "EADDRINUSE",

@@ -75,15 +75,23 @@ pub struct Ack {
     link: LinkId,
     tag: Tag,
     commands: mpsc::Sender<Command>,
+    counters: Arc<Counters>,
     done: bool,
 }
 
 impl Ack {
-    pub(crate) fn new(link: LinkId, tag: Tag, commands: mpsc::Sender<Command>) -> Ack {
+    pub(crate) fn new(
+        link: LinkId,
+        tag: Tag,
+        commands: mpsc::Sender<Command>,
+        counters: Arc<Counters>,
+    ) -> Ack {
+        counters.messages.fetch_add(1, Ordering::Relaxed);
         Ack {
             link,
             tag,
             commands,
+            counters,
             done: false,
         }
     }
@@ -104,6 +112,7 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
+        self.counters.messages.fetch_sub(1, Ordering::Relaxed);
         if !self.done {
             tracing::debug!(link = %self.link, tag = %self.tag, "message is not acknowledged");
         }
@@ -150,8 +159,9 @@ pub(crate) struct EventSender {
 impl EventSender {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a callback must not wait. The embedded backend bounds what is queued: 1024 \
-                  undelivered messages of a link, 16 requests of a connection (rfc/6-wire.md); \
+        reason = "a callback must not wait. The embedded backend bounds what is queued: the \
+                  undelivered messages of a link and of all links, 16 requests of a connection \
+                  (rfc/6-wire.md); \
                   libmotr keeps each of those messages in its own memory, bounded or not"
     )]
     pub(crate) fn new(counters: &Arc<Counters>) -> (EventSender, Events) {
@@ -186,10 +196,14 @@ mod tests {
     #[tokio::test]
     async fn delivered_is_one_command_and_a_drop_is_none() {
         let (commands, mut receiver) = mpsc::channel(2);
-        Ack::new(LinkId(1), Tag(2), commands.clone())
-            .delivered()
-            .await;
-        drop(Ack::new(LinkId(1), Tag(4), commands));
+        let counters = Arc::<Counters>::default();
+        let ack = |tag| Ack::new(LinkId(1), Tag(tag), commands.clone(), Arc::clone(&counters));
+        let (first, second) = (ack(2), ack(4));
+        assert_eq!(counters.messages.load(Ordering::Relaxed), 2);
+        first.delivered().await;
+        drop(second);
+        assert_eq!(counters.messages.load(Ordering::Relaxed), 0);
+        drop(commands);
         let command = receiver.recv().await;
         assert!(matches!(
             command,
@@ -205,7 +219,9 @@ mod tests {
     async fn delivered_after_the_end_does_nothing() {
         let (commands, receiver) = mpsc::channel(1);
         drop(receiver);
-        Ack::new(LinkId(1), Tag(2), commands).delivered().await;
+        Ack::new(LinkId(1), Tag(2), commands, Arc::default())
+            .delivered()
+            .await;
     }
 
     #[tokio::test]

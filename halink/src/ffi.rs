@@ -6,6 +6,7 @@
 
 mod callbacks;
 mod calls;
+mod context;
 mod message;
 
 use std::ffi::{CStr, CString, c_char};
@@ -14,8 +15,8 @@ use std::path::Path;
 
 use motr_sys as sys;
 
-pub(crate) use callbacks::Context;
 pub(crate) use calls::{Adopted, Bridge, Remote};
+pub(crate) use context::Context;
 
 use crate::error::{Errno, Error};
 

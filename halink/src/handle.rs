@@ -31,6 +31,11 @@ pub(crate) enum Command {
         outgoing: Outgoing,
         done: oneshot::Sender<Result<Delivery, SendError>>,
     },
+    Broadcast {
+        links: Vec<LinkId>,
+        nvec: Arc<NvecSet>,
+        done: oneshot::Sender<Broadcast>,
+    },
     Delivered {
         link: LinkId,
         tag: Tag,
@@ -39,6 +44,9 @@ pub(crate) enum Command {
     Wake,
     Shutdown,
 }
+
+/// What became of a message on each link, in the order in which the links were given.
+pub type Broadcast = Vec<(LinkId, Result<Delivery, SendError>)>;
 
 /// An answer to an entrypoint request.
 #[derive(Debug)]
@@ -59,6 +67,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) events: AtomicUsize,
+    pub(crate) messages: AtomicUsize,
     pub(crate) callback_panics: AtomicU64,
 }
 
@@ -67,6 +76,8 @@ pub(crate) struct Counters {
 pub struct Stats {
     /// Events not yet received from [`Events`](crate::Events).
     pub events: usize,
+    /// Messages received that are neither acknowledged nor given up.
+    pub messages: usize,
     /// Commands that wait for the sending thread.
     pub commands: usize,
     /// Callbacks that panicked since the interface was made; each left an event unreported.
@@ -125,6 +136,32 @@ impl Handle {
         self.send(link, Outgoing::Nvec(nvec.clone())).await
     }
 
+    /// Sends states of objects on many links: one command, and one message made for all of them. A
+    /// link that it cannot be sent on keeps it from no other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::send_nvec`], for each link.
+    pub async fn broadcast(&self, links: &[LinkId], nvec: Arc<NvecSet>) -> Broadcast {
+        let all = |error: SendError| {
+            let failed = |link: &LinkId| (*link, Err(error));
+            links.iter().map(failed).collect()
+        };
+        if let Err(error) = check_notes(nvec.notes.len()) {
+            return all(error);
+        }
+        let (done, result) = oneshot::channel();
+        let command = Command::Broadcast {
+            links: links.to_vec(),
+            nvec,
+            done,
+        };
+        if self.commands.send(command).await.is_err() {
+            return all(SendError::Stopped);
+        }
+        result.await.unwrap_or_else(|_| all(SendError::Stopped))
+    }
+
     /// Sends a failure vector.
     ///
     /// # Errors
@@ -158,6 +195,7 @@ impl Handle {
     pub fn stats(&self) -> Stats {
         Stats {
             events: self.counters.events.load(Ordering::Relaxed),
+            messages: self.counters.messages.load(Ordering::Relaxed),
             commands: self.commands.max_capacity() - self.commands.capacity(),
             callback_panics: self.counters.callback_panics.load(Ordering::Relaxed),
         }
@@ -221,6 +259,16 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.is_stopped());
+        let nvec = NvecSet {
+            id_of_get: 0,
+            ignore_same_state: true,
+            notes: Vec::new(),
+        };
+        let links = [LinkId(7), LinkId(3)];
+        let results = handle.broadcast(&links, Arc::new(nvec)).await;
+        for (link, (of, result)) in links.iter().zip(results) {
+            assert_eq!((*link, true), (of, result.unwrap_err().is_stopped()));
+        }
     }
 
     #[tokio::test]
@@ -252,11 +300,15 @@ mod tests {
         };
         let error = handle.send_nvec(LinkId(1), &nvec).await.unwrap_err();
         assert_eq!(error, SendError::TooManyNotes(1025));
+        let results = handle.broadcast(&[LinkId(1)], Arc::new(nvec)).await;
+        let refused = |(_, result): &(_, Result<_, _>)| result.as_ref().err() == Some(&error);
+        assert!(results.len() == 1 && results.iter().all(refused));
         assert!(receiver.try_recv().is_err());
         assert_eq!(
             handle.stats(),
             Stats {
                 events: 0,
+                messages: 0,
                 commands: 0,
                 callback_panics: 0
             }

@@ -6,6 +6,7 @@
 //! commands executed while they run.
 
 use std::ffi::{CStr, CString};
+use std::num::NonZeroU32;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread;
 
@@ -37,6 +38,9 @@ pub struct InterfaceConfig {
     pub rm_service: Fid,
     /// UUID of the node, for libmotr.
     pub node_uuid: Option<String>,
+    /// Messages received over all links and not yet acknowledged, from which the embedded backend
+    /// stops reading links (rfc/6-wire.md, "Back-pressure"); libmotr has no such bound.
+    pub queue_max: NonZeroU32,
 }
 
 /// The HA interface. There is at most one in a process at a time.
@@ -163,7 +167,7 @@ impl Interface {
     ///
     /// Receive and acknowledge events meanwhile: our own last messages are waited for, with the
     /// embedded backend for 5 s at most. With libmotr, links to processes that are gone make it last
-    /// up to a minute. If the future is dropped, the stop goes on without it.
+    /// up to a minute: put a bound to it. If the future is dropped, the stop goes on without it.
     ///
     /// # Errors
     ///
@@ -201,6 +205,7 @@ struct Settings {
     ha_service: Fid,
     rm_service: Fid,
     node_uuid: Option<CString>,
+    queue_max: NonZeroU32,
 }
 
 impl Settings {
@@ -215,6 +220,7 @@ impl Settings {
                 .node_uuid
                 .map(|uuid| string(uuid, "UUID of the node"))
                 .transpose()?,
+            queue_max: config.queue_max,
         })
     }
 }
@@ -243,7 +249,7 @@ impl Owner {
             stop_asked,
         } = self;
         let uuid: Option<&CStr> = settings.node_uuid.as_deref();
-        let bridge = match Bridge::init(uuid, context, progress) {
+        let bridge = match Bridge::init(uuid, settings.queue_max, context, progress) {
             Ok(bridge) => bridge,
             Err(error) => {
                 let _ = initialised.send(Err(error));

@@ -8,8 +8,9 @@ use crate::delivery::{Deliveries, Delivery};
 use crate::entrypoint::{EntrypointReply, StartGate};
 use crate::error::{Errno, ReplyError, SendError};
 use crate::ffi::Adopted;
-use crate::handle::{Answer, Command, Outgoing};
+use crate::handle::{Answer, Broadcast, Command, Outgoing};
 use crate::id::{LinkId, RequestId, Tag};
+use crate::nvec::NvecSet;
 
 /// Executes commands in the order in which they were given, until it is told to shut down. Those
 /// that still wait then are dropped, by which their callers learn that the interface is stopped.
@@ -36,6 +37,10 @@ pub(crate) fn run(
                 // If the caller has gone, this drops the `Delivery`; the message is sent all the
                 // same.
                 let _ = done.send(send(library, deliveries, link, &outgoing));
+            }
+            Command::Broadcast { links, nvec, done } => {
+                // As above.
+                let _ = done.send(broadcast(library, deliveries, &links, &nvec));
             }
             Command::Delivered { link, tag } => delivered(library, link, tag),
             Command::Wake => {}
@@ -69,16 +74,37 @@ fn send(
     link: LinkId,
     outgoing: &Outgoing,
 ) -> Result<Delivery, SendError> {
-    let sending = deliveries.sending(link);
+    let sending = deliveries.sending([link]);
     let result = match outgoing {
         Outgoing::Nvec(nvec) => library.send_nvec(link, nvec),
         Outgoing::FailureVec(vector) => library.send_failure_vec(link, vector),
         Outgoing::Process(process, status) => library.send_process_event(link, *process, status),
     };
-    match result {
-        Ok(tag) => Ok(sending.sent(tag)),
-        Err(errno) => Err(SendError::new(link, errno)),
-    }
+    let tag = result.map_err(|errno| SendError::new(link, errno))?;
+    let delivery = sending.sent([(link, tag)]).pop();
+    // One tag, one delivery.
+    delivery.ok_or(SendError::Stopped)
+}
+
+fn broadcast(
+    library: &Adopted<'_>,
+    deliveries: &Arc<Deliveries>,
+    links: &[LinkId],
+    nvec: &NvecSet,
+) -> Broadcast {
+    let sending = deliveries.sending(links.iter().copied());
+    let tags = library.broadcast_nvec(links, nvec);
+    let sent = tags
+        .iter()
+        .filter_map(|(link, tag)| Some((*link, (*tag).ok()?)));
+    let mut sent = sending.sent(sent).into_iter();
+    let result = |(link, tag): (LinkId, Result<Tag, Errno>)| {
+        let delivery = tag.map_err(|errno| SendError::new(link, errno));
+        // As many deliveries as tags.
+        let delivery = delivery.and_then(|_| sent.next().ok_or(SendError::Stopped));
+        (link, delivery)
+    };
+    tags.into_iter().map(result).collect()
 }
 
 fn delivered(library: &Adopted<'_>, link: LinkId, tag: Tag) {

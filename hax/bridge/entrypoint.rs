@@ -53,38 +53,77 @@ struct FoundConfd {
     rm: Fid,
 }
 
-/// Builds the reply for `process`. `own` is the bridge's own process.
-pub(super) async fn build(
-    consul: &Client,
-    process: Fid,
-    own: Fid,
-    own_node: &str,
-) -> Result<EntrypointReply, EntrypointError> {
-    let (leader, catalog) = tokio::try_join!(leader_node(consul), confds(consul))?;
-    if catalog.is_empty() {
-        return Err(EntrypointError::NoConfd);
+/// What entrypoint replies are built from, as Consul had it at one moment.
+#[derive(Default)]
+pub struct Facts {
+    leader: Option<String>,
+    confds: Vec<FoundConfd>,
+}
+
+impl Facts {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Consul's; a confd of the catalog that `m0conf/` does not describe.
+    pub async fn read(consul: &Client) -> Result<Self, EntrypointError> {
+        let (leader, confds) = tokio::try_join!(leader_node(consul), confds(consul))?;
+        Ok(Self { leader, confds })
     }
-    let principal = match leader {
-        Some(node) => catalog
-            .iter()
-            .find(|found| found.node == node)
-            .ok_or(EntrypointError::NoConfdOnLeader(node))?,
-        // Amendment A2: confds and the bridge must be able to start before there is a leader.
-        None if process == own => catalog
-            .iter()
-            .find(|found| found.node == own_node)
-            .unwrap_or(&catalog[0]),
-        None => catalog
-            .iter()
-            .find(|found| found.process == process)
-            .ok_or(EntrypointError::NoLeader)?,
-    };
-    Ok(EntrypointReply {
-        quorum: quorum(catalog.len()),
-        rm: principal.rm,
-        rm_endpoint: principal.confd.endpoint.clone(),
-        confds: catalog.iter().map(|found| found.confd.clone()).collect(),
-    })
+
+    /// A cluster of one confd, which leads.
+    #[cfg(test)]
+    pub fn of_one(node: &str, process: Fid) -> Self {
+        let found = FoundConfd {
+            node: node.to_owned(),
+            process,
+            confd: Confd {
+                fid: process,
+                endpoint: String::new(),
+            },
+            rm: process,
+        };
+        Self {
+            leader: Some(node.to_owned()),
+            confds: vec![found],
+        }
+    }
+
+    /// The reply for `process`. `own` is the bridge's own process, on node `own_node`.
+    ///
+    /// # Errors
+    /// There is no principal RM to name.
+    pub fn reply(
+        &self,
+        process: Fid,
+        own: Fid,
+        own_node: &str,
+    ) -> Result<EntrypointReply, EntrypointError> {
+        let confds = &self.confds;
+        if confds.is_empty() {
+            return Err(EntrypointError::NoConfd);
+        }
+        let principal = match &self.leader {
+            Some(node) => confds
+                .iter()
+                .find(|found| found.node == *node)
+                .ok_or_else(|| EntrypointError::NoConfdOnLeader(node.clone()))?,
+            // Amendment A2: confds and the bridge must be able to start before there is a leader.
+            None if process == own => confds
+                .iter()
+                .find(|found| found.node == own_node)
+                .unwrap_or(&confds[0]),
+            None => confds
+                .iter()
+                .find(|found| found.process == process)
+                .ok_or(EntrypointError::NoLeader)?,
+        };
+        Ok(EntrypointReply {
+            quorum: quorum(confds.len()),
+            rm: principal.rm,
+            rm_endpoint: principal.confd.endpoint.clone(),
+            confds: confds.iter().map(|found| found.confd.clone()).collect(),
+        })
+    }
 }
 
 fn quorum(confds: usize) -> u32 {

@@ -1,12 +1,13 @@
 //! The lane: one task that turns updates into notes and broadcasts them, one at a time
 //! (`rfc/7-ordering.md`, O7). It asks Consul nothing.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use halink::{Ack, Fid, HaState, LinkId, Note};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info};
 
 use super::notes::Notes;
@@ -14,6 +15,7 @@ use super::outbox::Outbox;
 use super::state_tree::Written;
 use super::update::WatchUpdate;
 use crate::cluster::Snapshot;
+use crate::death::{Dead, Deaths};
 use crate::profile::Audience;
 
 /// Broadcasts that may wait; one more is refused.
@@ -51,28 +53,42 @@ enum Broadcast {
     Watch(WatchUpdate, oneshot::Sender<WatchOutcome>),
     Motr(Vec<Note>, Ack),
     Isolate(LinkId, Fid),
-    Resumed(LinkId),
+    Died(Dead),
     Written(Fid, Written, oneshot::Sender<usize>),
+    Resumed(LinkId),
+}
+
+/// A broadcast, and when it was asked for.
+struct Asked {
+    broadcast: Broadcast,
+    at: Instant,
+}
+
+impl Asked {
+    fn now(broadcast: Broadcast) -> Self {
+        let at = Instant::now();
+        Self { broadcast, at }
+    }
 }
 
 /// A place in the lane.
 #[derive(Debug)]
-pub struct Place<'a>(mpsc::Permit<'a, Broadcast>);
+pub struct Place<'a>(mpsc::Permit<'a, Asked>);
 
 impl Place<'_> {
     /// Broadcasts the notes, then acknowledges the message they came with.
     pub fn motr(self, notes: Vec<Note>, ack: Ack) {
-        self.0.send(Broadcast::Motr(notes, ack));
+        self.0.send(Asked::now(Broadcast::Motr(notes, ack)));
     }
 }
 
 /// The way into the lane.
 #[derive(Debug, Clone)]
-pub struct Lane(mpsc::Sender<Broadcast>);
+pub struct Lane(mpsc::Sender<Asked>);
 
-impl std::fmt::Debug for Broadcast {
+impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Broadcast")
+        f.write_str("Asked")
     }
 }
 
@@ -80,19 +96,24 @@ impl Lane {
     /// Starts the lane's task, which ends when every clone of the `Lane` is dropped.
     pub fn spawn(
         outbox: Outbox,
-        links: std::sync::Arc<super::links::Links>,
+        links: Arc<super::links::Links>,
+        deaths: Arc<Deaths>,
         view: watch::Receiver<Snapshot>,
     ) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
         let task = tokio::spawn(async move {
-            while let Some(broadcast) = receiver.recv().await {
+            // Ended with the lane.
+            let mut catching_up = JoinSet::new();
+            while let Some(Asked { broadcast, at }) = receiver.recv().await {
+                while catching_up.try_join_next().is_some() {}
                 if let Broadcast::Resumed(link) = broadcast {
-                    let (outbox, links) = (outbox.clone(), std::sync::Arc::clone(&links));
-                    tokio::spawn(catch_up(link, outbox, links, view.clone()));
+                    let (outbox, links) = (outbox.clone(), Arc::clone(&links));
+                    let deaths = Arc::clone(&deaths);
+                    catching_up.spawn(catch_up(link, outbox, links, deaths, view.clone()));
                     continue;
                 }
                 let view = view.borrow().clone();
-                run(broadcast, &outbox, &links, &view).await;
+                run(broadcast, at, &outbox, &links, &deaths, &view).await;
             }
         });
         (Self(sender), task)
@@ -115,6 +136,13 @@ impl Lane {
         self.push(Broadcast::Isolate(link, process))
     }
 
+    /// Tells every other process that this one has died, and drops its link. Waits for a place: a
+    /// death is not lost.
+    pub async fn died(&self, dead: Dead) -> Result<(), WatchError> {
+        let sent = self.0.send(Asked::now(Broadcast::Died(dead))).await;
+        sent.map_err(|_| WatchError::Stopping)
+    }
+
     /// Tells the process at the end of `link`, which had a link to an earlier run of the bridge, the
     /// state of every process: there was nobody to tell it what changed in between.
     pub fn resumed(&self, link: LinkId) -> Result<(), WatchError> {
@@ -132,14 +160,14 @@ impl Lane {
         let (reply, done) = oneshot::channel();
         let broadcast = Broadcast::Written(process, written, reply);
         // Without a reply the bridge is stopping, and there is nobody to tell.
-        match self.0.send(broadcast).await {
+        match self.0.send(Asked::now(broadcast)).await {
             Ok(()) => done.await.unwrap_or(0),
             Err(_) => 0,
         }
     }
 
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
-        Ok(self.0.try_send(broadcast)?)
+        Ok(self.0.try_send(Asked::now(broadcast))?)
     }
 }
 
@@ -152,17 +180,25 @@ impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
     }
 }
 
-async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links, view: &Snapshot) {
+async fn run(
+    broadcast: Broadcast,
+    asked: Instant,
+    outbox: &Outbox,
+    links: &super::links::Links,
+    deaths: &Deaths,
+    view: &Snapshot,
+) {
     match broadcast {
         Broadcast::Watch(update, reply) => {
-            let notes = Notes::of(&update, view, links);
+            let mut notes = Notes::of(&update, view, links);
+            notes.bury(&deaths.objects(&view.tree));
             let failed: Vec<Fid> = notes
                 .failed_processes()
                 .filter(|process| links.is_up(*process, &view.processes))
                 .collect();
             // What is under way to a process that is dead holds up the end of its link.
             let dead: Vec<LinkId> = failed.iter().flat_map(|dead| links.of(*dead)).collect();
-            let links_reached = outbox.broadcast(notes.as_slice(), &dead).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &dead, asked).await;
             for process in failed {
                 outbox
                     .retire(process, "Consul says that it has failed")
@@ -178,8 +214,9 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
             let _ = reply.send(outcome);
         }
         Broadcast::Motr(notes, ack) => {
-            let notes = Notes::of_motr(notes);
-            let links_reached = outbox.broadcast(notes.as_slice(), &[]).await;
+            let mut notes = Notes::of_motr(notes);
+            notes.bury(&deaths.objects(&view.tree));
+            let links_reached = outbox.broadcast(notes.as_slice(), &[], asked).await;
             debug!(
                 notes = notes.as_slice().len(),
                 links_reached, "broadcast an NVEC SET of Motr"
@@ -188,8 +225,20 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
         }
         Broadcast::Isolate(link, process) => {
             let notes = Notes::of_process(process, HaState::Failed, view);
-            let links_reached = outbox.broadcast(notes.as_slice(), &[link]).await;
+            let links_reached = outbox.broadcast(notes.as_slice(), &[link], asked).await;
             error!(%process, links_reached, "told every other process that this one has failed");
+        }
+        Broadcast::Died(dead) => {
+            let process = dead.process;
+            let notes = Notes::of_process(process, HaState::Failed, view);
+            // A new incarnation may have a link already; it is not told that it is dead.
+            let mut except = links.of(process);
+            except.push(dead.link);
+            let links_reached = outbox.broadcast(notes.as_slice(), &except, asked).await;
+            let elapsed = dead.noticed.elapsed();
+            error!(%process, pid = dead.pid, links_reached, ?elapsed,
+                "told every other process that this one has died");
+            outbox.retire_dead(dead.link, process).await;
         }
         Broadcast::Written(process, Written { notes, .. }, done) => {
             let failed = |note: &Note| note.object == process && note.state == HaState::Failed;
@@ -197,8 +246,11 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
                 true => links.of(process),
                 false => Vec::new(),
             };
-            let links_reached = outbox.broadcast(&notes, &gone).await;
-            debug!(%process, notes = notes.len(), links_reached, "broadcast a status");
+            let mut notes = Notes::of_motr(notes);
+            notes.bury(&deaths.objects(&view.tree));
+            let links_reached = outbox.broadcast(notes.as_slice(), &gone, asked).await;
+            debug!(%process, notes = notes.as_slice().len(), links_reached, "broadcast a status");
+            // Who asked may have gone away; the broadcast is done all the same.
             let _ = done.send(links_reached);
         }
         // Handled by a task of its own, which may have to wait.
@@ -211,7 +263,8 @@ async fn run(broadcast: Broadcast, outbox: &Outbox, links: &super::links::Links,
 async fn catch_up(
     link: LinkId,
     outbox: Outbox,
-    links: std::sync::Arc<super::links::Links>,
+    links: Arc<super::links::Links>,
+    deaths: Arc<Deaths>,
     mut view: watch::Receiver<Snapshot>,
 ) {
     let known = view.wait_for(|view| !view.processes.is_empty() && !view.tree.is_empty());
@@ -219,7 +272,8 @@ async fn catch_up(
         Ok(Ok(view)) => view.clone(),
         _ => return debug!(%link, "nothing is known that a process may have missed"),
     };
-    let notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
+    let mut notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
+    notes.bury(&deaths.objects(&view.tree));
     outbox.tell(link, notes.as_slice()).await;
     debug!(%link, notes = notes.as_slice().len(), "told a process what it may have missed");
 }

@@ -1,6 +1,6 @@
 //! The links that are alive.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ pub struct Links {
     links: Mutex<BTreeMap<LinkId, Entry>>,
     /// A message has ended.
     ended: Notify,
-    /// Unanswered requests of processes that had a link before. Every request ends with one
-    /// event of a link, which takes it out.
-    resuming: Mutex<HashSet<RequestId>>,
+    /// Unanswered requests of processes that had a link before, with their pids. Every request
+    /// ends with one event of a link, which takes it out.
+    resuming: Mutex<HashMap<RequestId, u64>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub struct LinkStatus {
     pub age: Duration,
     /// Messages received over it.
     pub received: u64,
+    /// Messages sent over it and not yet acknowledged.
+    pub undelivered: u64,
     /// Whether the process has reported over it that it is up.
     pub up: bool,
     /// Whether this is the bridge's link to itself.
@@ -77,7 +79,7 @@ impl Links {
     /// A process asks for its entrypoint.
     pub fn asked(&self, request: &EntrypointRequest) {
         if !request.first {
-            self.resuming().insert(request.req_id);
+            self.resuming().insert(request.req_id, request.pid);
         }
     }
 
@@ -86,9 +88,9 @@ impl Links {
         self.resuming().remove(&request);
     }
 
-    /// A link exists from here on. Returns whether the process had one before, to an earlier run of
-    /// the bridge.
-    pub fn add(&self, link: &Link) -> bool {
+    /// A link exists from here on. Returns the pid of the process if it had a link before, to an
+    /// earlier run of the bridge.
+    pub fn add(&self, link: &Link) -> Option<u64> {
         let resumed = self.resuming().remove(&link.req_id);
         let entry = Entry {
             process: link.process,
@@ -96,7 +98,7 @@ impl Links {
             connected: Instant::now(),
             received: 0,
             up_since: None,
-            resumed,
+            resumed: resumed.is_some(),
             unacknowledged: 0,
             retired: false,
         };
@@ -215,6 +217,11 @@ impl Links {
         self.lock().get(&link).map(|entry| entry.process)
     }
 
+    /// The endpoint of the process at the other end of a link.
+    pub fn endpoint_of(&self, link: LinkId) -> Option<String> {
+        self.lock().get(&link).map(|entry| entry.endpoint.clone())
+    }
+
     /// The Raft index at which a process reported that it is up, if it has a link over which it did.
     pub fn up_since(&self, process: Fid) -> Option<u64> {
         let links = self.lock();
@@ -222,15 +229,15 @@ impl Links {
         of.filter_map(|entry| entry.up_since).max()
     }
 
-    /// Whether a process has a link over which it serves requests, by its own word: over this link
-    /// or, before the bridge was restarted, in KV.
+    /// Whether a process has a link, not about to go, over which it serves requests, by its own
+    /// word: over this link or, before the bridge was restarted, in KV.
     pub fn is_up(&self, process: Fid, known: &ProcessTable) -> bool {
         let up = |entry: &Entry| {
             entry.up_since.is_some() || entry.resumed && known.up_since(process).is_some()
         };
         self.lock()
             .values()
-            .any(|entry| entry.process == process && up(entry))
+            .any(|entry| entry.process == process && !entry.retired && up(entry))
     }
 
     /// All links, by number.
@@ -241,13 +248,14 @@ impl Links {
             endpoint: entry.endpoint.clone(),
             age: entry.connected.elapsed(),
             received: entry.received,
+            undelivered: entry.unacknowledged,
             up: entry.up_since.is_some(),
             own: entry.process == self.own,
         };
         self.lock().iter().map(status).collect()
     }
 
-    fn resuming(&self) -> MutexGuard<'_, HashSet<RequestId>> {
+    fn resuming(&self) -> MutexGuard<'_, HashMap<RequestId, u64>> {
         self.resuming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,8 +6,14 @@
 //!   watches ──────┴─────▶ lane ────────────────▶ broadcasts
 //! ```
 
+mod alarm;
+mod answers;
 mod counters;
+mod dead_letters;
 mod entrypoint;
+mod events;
+mod exposition;
+mod fallen;
 mod handle;
 mod job;
 mod lane;
@@ -16,14 +22,24 @@ mod notes;
 mod outbox;
 mod peers;
 mod record;
+mod replies;
+mod retry;
 mod router;
 mod state_tree;
+mod states;
 mod status;
+mod store;
+#[cfg(test)]
+mod tests;
 pub mod update;
 mod work;
 
-pub use counters::{Counter, Counters};
-pub use entrypoint::EntrypointError;
+pub use alarm::QueueAlarm;
+pub use answers::Unknown;
+pub use counters::{Counter, Counters, Latencies};
+pub use dead_letters::{DeadLetters, LETTERS_MAX, LetterRow};
+pub use entrypoint::{EntrypointError, Facts};
+pub use fallen::Fallen;
 pub use handle::{BridgeHandle, Parts};
 pub use job::{Job, Task};
 pub use lane::{Lane, WatchError, WatchOutcome};
@@ -31,8 +47,12 @@ pub use links::{LinkStatus, Links};
 pub use notes::Notes;
 pub use outbox::Outbox;
 pub use peers::Peers;
-pub use record::Record;
+pub use record::{Record, Write};
+pub use replies::{Motr, Replies};
+pub use retry::RetryPolicy;
 pub use router::Router;
 pub use state_tree::{StateTree, Written};
+pub use states::States;
 pub use status::{Phase, Status};
-pub use work::{RetryPolicy, Work};
+pub use store::{ConsulStore, Store};
+pub use work::Work;

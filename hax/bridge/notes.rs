@@ -1,6 +1,6 @@
 //! What a watch said, as notes (`rfc/5-hax.md`, "Watches → NVEC SET").
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use consul_client::CheckStatus;
 use halink::{Fid, FidType, HaState, Note};
@@ -73,6 +73,19 @@ impl Notes {
             collected.add(note.object, note.state);
         }
         collected
+    }
+
+    /// Says FAILED of every object that is known to be dead, whatever the source says, which may not
+    /// know yet.
+    pub fn bury(&mut self, dead: &HashSet<Fid>) {
+        if dead.is_empty() {
+            return;
+        }
+        for note in &mut self.notes {
+            if dead.contains(&note.object) {
+                note.state = HaState::Failed;
+            }
+        }
     }
 
     /// The notes.
@@ -270,6 +283,31 @@ mod tests {
             of(&update),
             [(process(7), HaState::Failed), (process(8), HaState::Online)]
         );
+    }
+
+    #[test]
+    fn the_dead_are_failed_whatever_is_said_of_them() {
+        let update = WatchUpdate::Services(vec![
+            health(7, CheckStatus::Passing, 5),
+            health(1, CheckStatus::Passing, 101),
+            health(8, CheckStatus::Warning, 5),
+        ]);
+        let mut notes = Notes::of(&update, &view(), &Links::new(process(0)));
+        notes.bury(&HashSet::from([process(1), service(3), process(9)]));
+        let states: Vec<_> = notes
+            .as_slice()
+            .iter()
+            .map(|n| (n.object, n.state))
+            .collect();
+        let expected = [
+            (process(7), HaState::Online),
+            (process(1), HaState::Failed),
+            (service(2), HaState::Online),
+            (service(3), HaState::Failed),
+            (process(8), HaState::Transient),
+        ];
+        assert_eq!(states, expected);
+        assert_eq!(notes.failed_processes().collect::<Vec<_>>(), [process(1)]);
     }
 
     #[test]

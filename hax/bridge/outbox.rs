@@ -1,8 +1,11 @@
 //! Sending over links: replies, broadcasts, and the two notes that retire a process.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use halink::{
     Delivery, DeliveryOutcome, FailureVec, Fid, FidType, HaState, Handle, LinkId, NOTES_MAX, Note,
     NvecSet, SendError,
@@ -21,6 +24,13 @@ const RETIRE_WAIT: Duration = Duration::from_secs(1);
 /// that comes back takes 5 s to give its old link up; what is sent meanwhile is tried again after
 /// 1, 2, 4 and 8 s, and the acknowledgement of its last words with it.
 const MEND_WAIT: Duration = Duration::from_secs(8);
+
+/// Notes of a message that the log shows.
+const NOTES_SHOWN: usize = 64;
+
+/// How long an acknowledgement that libmotr has may take to leave: it does not say when, and
+/// drops it with the link. A process whose STOPPED is not acknowledged never ends.
+const LEAVE_WAIT: Duration = Duration::from_secs(1);
 
 /// The sending side of the bridge.
 #[derive(Debug, Clone)]
@@ -51,43 +61,60 @@ impl Outbox {
 
     /// Sends notes to every other process, and those that are not of processes to the bridge's
     /// own link (`rfc/5-hax.md`, "Links"). Links in `except` are left out. Returns the links
-    /// reached.
-    pub async fn broadcast(&self, notes: &[Note], except: &[LinkId]) -> usize {
+    /// reached: the message is on its way, which is not yet delivered. `asked` is when the broadcast
+    /// was asked for.
+    pub async fn broadcast(&self, notes: &[Note], except: &[LinkId], asked: Instant) -> usize {
         self.counters.broadcasts.increment();
-        let vectors = split(notes);
-        let mut reached = 0;
-        for link in self.links.others() {
-            if !except.contains(&link) && self.send_all(link, &vectors).await {
-                reached += 1;
-            }
-        }
+        let except: HashSet<_> = except.iter().collect();
+        let mut others = self.links.others();
+        others.retain(|link| !except.contains(link));
+        let reached = self.send_all(others, notes, Some(asked)).await;
         if let Some(own) = self.links.own_link() {
             let of_process = |note: &&Note| note.object.fid_type() != Some(FidType::Process);
             let own_notes: Vec<Note> = notes.iter().filter(of_process).copied().collect();
-            self.send_all(own, &split(&own_notes)).await;
+            self.send_all(vec![own], &own_notes, None).await;
         }
         reached
     }
 
     /// Sends notes to one process.
     pub async fn tell(&self, link: LinkId, notes: &[Note]) {
-        self.send_all(link, &split(notes)).await;
+        self.send_all(vec![link], notes, None).await;
     }
 
-    async fn send_all(&self, link: LinkId, vectors: &[NvecSet]) -> bool {
-        for vector in vectors {
-            match self.handle.send_nvec(link, vector).await {
-                Ok(delivery) => {
-                    self.counters.broadcast_messages.increment();
-                    self.follow(link, delivery, shown(&vector.notes));
-                }
-                Err(error) => {
-                    self.not_sent(link, &error);
-                    return false;
+    /// Waits for the ends of all messages: the interface has stopped, and nothing sends any more.
+    pub async fn join(&self) {
+        self.deliveries.close();
+        self.deliveries.wait().await;
+    }
+
+    /// Sends notes to links, and returns how many took all of them. A link that does not take one
+    /// message gets none of the later ones.
+    async fn send_all(
+        &self,
+        mut links: Vec<LinkId>,
+        notes: &[Note],
+        asked: Option<Instant>,
+    ) -> usize {
+        if notes.is_empty() {
+            return 0;
+        }
+        for vector in split(notes) {
+            let shown = shown(&vector.notes);
+            let mut sent = Vec::with_capacity(links.len());
+            for (link, result) in self.handle.broadcast(&links, vector).await {
+                match result {
+                    Ok(delivery) => sent.push(delivery),
+                    Err(error) => self.not_sent(link, &error),
                 }
             }
+            links = sent.iter().map(Delivery::link).collect();
+            if asked.is_some() {
+                self.counters.broadcast_messages.add(sent.len() as u64);
+            }
+            self.follow(sent, asked, shown);
         }
-        !vectors.is_empty()
+        links.len()
     }
 
     /// Answers an NVEC GET.
@@ -97,16 +124,19 @@ impl Outbox {
             ignore_same_state: true,
             notes,
         };
-        match self.handle.send_nvec(link, &vector).await {
-            Ok(delivery) => self.follow(link, delivery, None),
-            Err(error) => self.not_sent(link, &error),
+        // Of one link, so that the notes are not copied.
+        for (link, result) in self.handle.broadcast(&[link], Arc::new(vector)).await {
+            match result {
+                Ok(delivery) => self.follow(vec![delivery], None, None),
+                Err(error) => self.not_sent(link, &error),
+            }
         }
     }
 
     /// Answers a failure vector.
     pub async fn answer_failure_vec(&self, link: LinkId, vector: &FailureVec) {
         match self.handle.send_failure_vec(link, vector).await {
-            Ok(delivery) => self.follow(link, delivery, None),
+            Ok(delivery) => self.follow(vec![delivery], None, None),
             Err(error) => self.not_sent(link, &error),
         }
     }
@@ -123,19 +153,25 @@ impl Outbox {
     /// Drops the link of a process that has stopped, once the acknowledgement of its last words
     /// has left: while messages to the process wait for the link to be mended, so does that.
     pub async fn retire_stopped(&self, link: LinkId, process: Fid) {
-        const WHY: &str = "it has stopped";
-        if !self.links.is_owed(link) {
-            return self.retire(process, WHY).await;
-        }
         let outbox = self.clone();
         self.deliveries.spawn(async move {
             let settled = outbox.links.settled(link);
             if tokio::time::timeout(MEND_WAIT, settled).await.is_err() {
                 info!(%process, %link, "a process that has stopped acknowledges nothing");
             }
+            if crate::version::is_libmotr() {
+                tokio::time::sleep(LEAVE_WAIT).await;
+            }
             let still = |links: &[LinkId]| links.contains(&link);
-            outbox.retire_if(process, WHY, still).await;
+            outbox.retire_if(process, "it has stopped", still).await;
         });
+    }
+
+    /// Drops the link of a process that has died, if it is still there; that of a new incarnation
+    /// is not touched, for it is made only after this one has been retired.
+    pub async fn retire_dead(&self, link: LinkId, process: Fid) {
+        let still = |links: &[LinkId]| links.contains(&link);
+        self.retire_if(process, "it has died", still).await;
     }
 
     /// Retires a process if `wanted` of its links, unless none is left.
@@ -193,26 +229,41 @@ impl Outbox {
         }
     }
 
-    /// Counts how a message ends. There are at most 1,024 unfinished ones on a link. The end of one
-    /// with notes to show is logged.
-    fn follow(&self, link: LinkId, delivery: Delivery, notes: Option<String>) {
-        let counters = Arc::clone(&self.counters);
-        let process = self.links.process_of(link).map(|fid| fid.to_string());
-        let links = Arc::clone(&self.links);
-        links.count_sent(link);
+    /// Counts how a message ends on each link, by one task for all of them. There are at most 1,024
+    /// unfinished ones on a link. Those of a broadcast that was `asked` for are counted and measured
+    /// apart; the end of one with notes to show is logged.
+    fn follow(&self, sent: Vec<Delivery>, asked: Option<Instant>, notes: Option<String>) {
+        if sent.is_empty() {
+            return;
+        }
+        for delivery in &sent {
+            self.links.count_sent(delivery.link());
+        }
+        let (links, counters) = (Arc::clone(&self.links), Arc::clone(&self.counters));
+        let end = async |delivery: Delivery| (delivery.link(), delivery.await);
+        let mut ends: FuturesUnordered<_> = sent.into_iter().map(end).collect();
         self.deliveries.spawn(async move {
-            let outcome = delivery.await;
-            links.count_ended(link);
-            match outcome {
-                DeliveryOutcome::Delivered => {
-                    counters.delivered.increment();
-                    if let Some(notes) = notes {
-                        debug!(%link, process, notes, "notes delivered");
-                    }
+            while let Some((link, outcome)) = ends.next().await {
+                if let (Some(notes), true) = (&notes, outcome.is_delivered()) {
+                    let process = links.process_of(link).map(|fid| fid.to_string());
+                    debug!(%link, process, notes, "notes delivered");
                 }
-                DeliveryOutcome::NotDelivered => {
-                    debug!(%link, "a message was not delivered: its link has ended");
-                    counters.not_delivered.increment();
+                links.count_ended(link);
+                match outcome {
+                    DeliveryOutcome::Delivered => {
+                        counters.delivered.increment();
+                        if let Some(asked) = asked {
+                            counters.broadcast_delivered.increment();
+                            counters.latencies.broadcast_delivered.record_since(asked);
+                        }
+                    }
+                    DeliveryOutcome::NotDelivered => {
+                        debug!(%link, "a message was not delivered: its link has ended");
+                        counters.not_delivered.increment();
+                        if asked.is_some() {
+                            counters.broadcast_not_delivered.increment();
+                        }
+                    }
                 }
             }
         });
@@ -230,16 +281,18 @@ fn shown(notes: &[Note]) -> Option<String> {
         return None;
     }
     let shown = |note: &Note| format!("{}={}", note.object, note.state.as_str());
-    Some(notes.iter().map(shown).collect::<Vec<_>>().join(" "))
+    let first = notes.iter().take(NOTES_SHOWN).map(shown);
+    let more = notes.len().saturating_sub(NOTES_SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    Some(first.chain(more).collect::<Vec<_>>().join(" "))
 }
 
-fn split(notes: &[Note]) -> Vec<NvecSet> {
-    notes
-        .chunks(NOTES_MAX)
-        .map(|notes| NvecSet {
+fn split(notes: &[Note]) -> impl Iterator<Item = Arc<NvecSet>> {
+    notes.chunks(NOTES_MAX).map(|notes| {
+        Arc::new(NvecSet {
             id_of_get: 0,
             ignore_same_state: true,
             notes: notes.to_vec(),
         })
-        .collect()
+    })
 }

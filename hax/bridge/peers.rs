@@ -32,7 +32,7 @@ impl Peers {
     /// Follows the statuses that others write until it is cancelled. Those that are there when it
     /// begins are no news: a process asks for them.
     pub async fn follow(self, cancel: CancellationToken) {
-        let mut view = self.states.view.clone();
+        let mut view = self.states.view.snapshots();
         let mut known: Option<Arc<ProcessTable>> = None;
         while let Some(Ok(())) = cancel.run_until_cancelled(view.changed()).await {
             let snapshot = view.borrow_and_update().clone();

@@ -2,19 +2,24 @@
 //! broadcast to the lane, the rest is done at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use halink::{
-    Ack, Event, Events, FailureVec, FailureVecRep, FailureVecReq, Fid, FidType, HaState, LinkId,
-    Message, Note, ProcessStatus, Received,
+    Ack, Event, Events, FailureVec, FailureVecRep, FailureVecReq, Fid, FidType, HaState, Link,
+    LinkId, Message, Note, ProcessStatus, Received,
 };
 use tracing::{debug, error, info, warn};
 
+use super::alarm::QueueAlarm;
 use super::counters::Counters;
+use super::fallen::Fallen;
 use super::job::{Job, Task};
 use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
 use crate::config::FatalMessage;
+use crate::death::DeathWatch;
 use crate::dispatch::{Dispatcher, Request};
 
 /// The task that receives the events.
@@ -24,14 +29,20 @@ pub struct Router {
     pub links: Arc<Links>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// The alarm at `dispatch.queue_max`.
+    pub alarm: Arc<QueueAlarm>,
     /// Replies that need no Consul.
     pub outbox: Outbox,
     /// Requests.
     pub dispatcher: Dispatcher<Job>,
     /// Broadcasts.
     pub lane: Lane,
+    /// Deaths of local processes.
+    pub death: DeathWatch<Fallen>,
     /// `ha.on_fatal_message`.
     pub on_fatal_message: FatalMessage,
+    /// Messages handed to the dispatcher so far.
+    pub arrivals: AtomicU64,
 }
 
 impl Router {
@@ -41,18 +52,19 @@ impl Router {
             match event {
                 Event::Entrypoint(request) => {
                     self.links.asked(&request);
+                    if request.first {
+                        self.death.reborn(request.process);
+                    }
                     self.dispatcher.push(Request::Entrypoint(request)).await;
                 }
                 Event::Message(received) => self.message(received).await,
                 Event::LinkConnected(link) => {
                     info!(link = %link.id, process = %link.process, endpoint = link.endpoint,
                         "link connected");
-                    if self.links.add(&link)
+                    if let Some(pid) = self.links.add(&link)
                         && link.process != self.links.own_process()
-                        && let Err(error) = self.lane.resumed(link.id)
                     {
-                        warn!(link = %link.id, %error, "a process is not told what it has missed");
-                        self.counters.broadcasts_refused.increment();
+                        self.resumed(&link, pid);
                     }
                 }
                 Event::LinkReused(link) => {
@@ -65,6 +77,7 @@ impl Router {
                         or the process has gone");
                 }
                 Event::LinkDisconnecting(link) => {
+                    self.death.gone(link);
                     let process = self.links.remove(link).map(|process| process.to_string());
                     info!(%link, process, "link is disconnecting");
                 }
@@ -73,8 +86,20 @@ impl Router {
         }
     }
 
+    /// A process is back that had a link to an earlier run of the bridge.
+    fn resumed(&self, link: &Link, pid: u64) {
+        self.death
+            .resumed(link.id, link.process, pid, &link.endpoint);
+        if let Err(error) = self.lane.resumed(link.id) {
+            warn!(link = %link.id, %error, "a process is not told what it has missed");
+            self.counters.broadcasts_refused.increment();
+        }
+    }
+
     async fn message(&self, received: Received) {
         self.links.count_received(received.link);
+        let held = self.outbox.handle().stats().messages;
+        self.alarm.observe(held, &self.counters);
         let kind = received.message.kind();
         let Received {
             link,
@@ -111,12 +136,23 @@ impl Router {
     }
 
     async fn push(&self, link: LinkId, task: Task, ack: Ack) {
-        let job = Job { link, task, ack };
+        let job = Job {
+            number: self.arrivals.fetch_add(1, Ordering::Relaxed),
+            link,
+            task,
+            ack,
+            arrived: Instant::now(),
+            replayed: false,
+        };
         self.dispatcher.push(Request::Message(job)).await;
     }
 
     async fn process_event(&self, link: LinkId, process: Fid, status: ProcessStatus, ack: Ack) {
         if process.fid_type() == Some(FidType::Process) {
+            if process != self.links.own_process() && self.links.process_of(link) == Some(process) {
+                let endpoint = || self.links.endpoint_of(link).unwrap_or_default();
+                self.death.event(link, process, &status, endpoint);
+            }
             return self.push(link, Task::Status { process, status }, ack).await;
         }
         error!(fid = %process, %link, event = %status.event,

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use consul_client::{CheckStatus, Client, Error, Index, KvPair, TXN_MAX_OPS, TxnAborted, TxnOp};
 use halink::{Fid, Note};
-use tokio::sync::watch;
 use tracing::warn;
 
-use crate::cluster::{
-    self, ConfTree, HareState, ProcessTable, Relations, Snapshot, StoredStatus, process,
-};
+use crate::cluster::{ConfTree, HareState, ProcessTable, Relations, StoredStatus, View, process};
 use crate::profile::{self, Audience, Effects, Found};
 
 /// How often an attempt begins anew when somebody else has written in between.
@@ -44,7 +41,7 @@ pub struct StateTree {
     /// Consul.
     pub consul: Client,
     /// The configuration tree, as the view knows it.
-    pub view: watch::Receiver<Snapshot>,
+    pub view: View,
     /// The bridge's own process.
     pub own: Fid,
     /// Write `process/<fid>` beside `processes/<fid>`.
@@ -105,9 +102,9 @@ impl StateTree {
 
     /// The tree of the view, or one read now if there is no view yet.
     async fn tree(&self) -> Result<Arc<ConfTree>, Error> {
-        let known = Arc::clone(&self.view.borrow().tree);
+        let known = self.view.last().tree;
         if known.is_empty() {
-            return Ok(cluster::read_snapshot(&self.consul).await?.tree);
+            return Ok(self.view.fresh().await?.tree);
         }
         Ok(known)
     }

@@ -1,102 +1,79 @@
-//! What is done with a request whose turn has come (`rfc/5-hax.md`, `rfc/7-ordering.md`).
+//! What is done with requests whose turn has come (`rfc/5-hax.md`, `rfc/7-ordering.md`).
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use consul_client::{Client, StateFilter};
-use halink::{
-    Ack, EntrypointRequest, Fid, HaState, LinkId, Note, NvecGet, ProcessEvent, ProcessStatus,
-    ProcessType,
-};
-use tokio::sync::watch;
-use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use halink::{EntrypointRequest, Fid};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
 
+use super::answers::Unknown;
 use super::counters::Counters;
-use super::entrypoint;
+use super::dead_letters::DeadLetters;
+use super::entrypoint::{EntrypointError, Facts};
 use super::job::{Job, Task};
-use super::lane::Lane;
 use super::links::Links;
-use super::outbox::Outbox;
 use super::record::Record;
-use super::state_tree::Written;
-use crate::cluster::{self, Snapshot, StoredStatus, StoredType, process::key};
-use crate::config::Profile;
-use crate::dispatch::{Answer, Handler};
-use crate::profile::{self, Checks};
-
-/// Fids of which it has been said that they are unknown; more are not remembered, and then not
-/// said either.
-const UNKNOWN_MAX: usize = 4_096;
-
-/// How Consul is tried again.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryPolicy {
-    /// First pause.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
+use super::replies::Replies;
+use super::retry::RetryPolicy;
+use super::store::Store;
+use crate::death::Deaths;
+use crate::dispatch::{Asked, Handler, ToldAgain};
 
 /// The handler of requests.
 #[derive(Debug)]
-pub struct Work {
+pub struct Work<S, R: Replies> {
     /// Consul.
-    pub consul: Client,
+    pub store: S,
+    /// Motr.
+    pub replies: R,
     /// This node's name in Consul.
     pub node: String,
-    /// Replies.
-    pub outbox: Outbox,
-    /// Broadcasts.
-    pub lane: Lane,
-    /// `ha.profile`.
-    pub profile: Profile,
     /// Live links.
     pub links: Arc<Links>,
+    /// Who is dead, whatever Consul says.
+    pub deaths: Arc<Deaths>,
     /// Counters.
     pub counters: Arc<Counters>,
-    /// The last known view, for what cannot be read afresh.
-    pub view: watch::Receiver<Snapshot>,
     /// Pauses between attempts.
     pub retry: RetryPolicy,
     /// Where statuses are written.
     pub record: Record,
+    /// Messages that Consul refuses for good.
+    pub letters: Arc<DeadLetters<R::Ack>>,
     /// Unknown objects that have been logged.
-    pub unknown: Mutex<HashSet<Fid>>,
+    pub unknown: Unknown,
 }
 
-impl Handler for Work {
-    type Message = Job;
+impl<S: Store, R: Replies> Handler for Work<S, R> {
+    type Message = Job<R::Ack>;
 
-    async fn entrypoint(&self, request: EntrypointRequest, deadline: Instant) -> Answer {
-        let process = request.process;
-        self.retire_older(&request).await;
-        let build = entrypoint::build(&self.consul, process, self.links.own_process(), &self.node);
-        let reply = match tokio::time::timeout_at(deadline, build).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => {
-                info!(%process, %error, "no entrypoint yet");
-                self.say_again(request).await;
-                return Answer::Again;
+    async fn entrypoints(&self, run: Vec<Asked>) -> Vec<ToldAgain> {
+        for asked in &run {
+            self.retire_older(&asked.request).await;
+        }
+        let mut run = VecDeque::from(run);
+        let mut told = Vec::new();
+        let mut read = pin!(self.store.facts());
+        // The read goes on for the others when the first of them has waited up to its bound.
+        let facts = loop {
+            let Some(first) = run.front() else {
+                return told;
+            };
+            if let Ok(facts) = timeout_at(first.deadline, &mut read).await {
+                break facts;
             }
-            Err(_) => {
-                info!(%process, "no entrypoint yet: Consul did not answer within the bound");
-                self.say_again(request).await;
-                return Answer::Again;
+            if let Some(Asked { request, .. }) = run.pop_front() {
+                info!(process = %request.process,
+                    "no entrypoint yet: Consul did not answer within the bound");
+                told.push(self.say_again(request).await);
             }
         };
-        match self
-            .outbox
-            .handle()
-            .entrypoint_reply(request.req_id, &reply)
-            .await
-        {
-            Ok(()) => self.counters.entrypoint_replies.increment(),
-            Err(error) => warn!(%process, %error, "the entrypoint reply was not sent"),
+        for asked in run {
+            told.extend(self.answer_entrypoint(asked, &facts).await);
         }
-        Answer::Reply
+        told
     }
 
     async fn again(&self, request: EntrypointRequest) {
@@ -104,219 +81,77 @@ impl Handler for Work {
         self.say_again(request).await;
     }
 
-    async fn message(&self, Job { link, task, ack }: Job) {
-        match task {
-            Task::Status { process, status } => {
-                self.process_event(link, process, status, ack).await;
-            }
-            Task::Get(get) => {
-                let notes = self.answer(&get).await;
-                self.outbox.answer_nvec(link, get.id, notes).await;
-                self.counters.nvec_gets.increment();
-                ack.delivered().await;
-            }
-            Task::Isolate(process) => self.isolate(link, process, ack).await,
+    async fn messages(&self, run: Vec<Job<R::Ack>>) {
+        match run.first().map(|job| &job.task) {
+            Some(Task::Get(_)) => self.gets(run).await,
+            Some(Task::Status { .. } | Task::Isolate(_)) => self.statuses(run).await,
+            None => {}
         }
+    }
+
+    async fn superseded(&self, job: Job<R::Ack>) {
+        debug!(what = %job, "superseded by a later status: acknowledged, and not written");
+        self.counters.folded.increment();
+        self.replies.delivered(job.ack).await;
     }
 }
 
-impl Work {
+impl<S: Store, R: Replies> Work<S, R> {
     /// Drops the link of an older incarnation: it is dead, for a fid has one process at a time.
     /// It goes before any answer, EAGAIN included, while the new link does not exist yet: the
     /// library drops all links of a fid.
     async fn retire_older(&self, request: &EntrypointRequest) {
         if request.first {
-            self.outbox
+            self.replies
                 .retire(request.process, "a new incarnation asks for its entrypoint")
                 .await;
         }
     }
 
-    async fn say_again(&self, request: EntrypointRequest) {
-        self.counters.entrypoint_again.increment();
-        if let Err(error) = self.outbox.handle().entrypoint_again(request.req_id).await {
-            // The interface answers its own open request itself when it is stopped.
-            debug!(process = %request.process, %error, "EAGAIN was not sent");
-        }
-    }
-
-    async fn process_event(&self, link: LinkId, process: Fid, status: ProcessStatus, ack: Ack) {
-        let stored = StoredStatus {
-            state: status.event,
-            kind: status.kind.into(),
-        };
-        let Some(written) = self.write(process, stored).await else {
-            return;
-        };
-        let up_since = stored.is_up().then_some(written.index.0);
-        self.links.set_up(link, process, up_since);
-        self.lane.written(process, written).await;
-        ack.delivered().await;
-        info!(%process, state = %status.event, kind = %status.kind, pid = status.pid,
-            "process status is in KV");
-        // Nothing else would ever drop the link of a process that has stopped.
-        if status.event == ProcessEvent::Stopped {
-            self.retire_stopped(link, process).await;
-        }
-    }
-
-    /// Retires a process that has stopped, in time, by the same rule as [`Self::retire_owner`].
-    async fn retire_stopped(&self, link: LinkId, process: Fid) {
-        if self.links.process_of(link) == Some(process) {
-            self.outbox.retire_stopped(link, process).await;
-        }
-    }
-
-    /// Retires a process if this link of its is still there: else what is there belongs to its
-    /// next incarnation.
-    async fn retire_owner(&self, link: LinkId, process: Fid, why: &str) {
-        if self.links.process_of(link) == Some(process) {
-            self.outbox.retire(process, why).await;
-        }
-    }
-
-    /// Writes a status until Consul has it; `None`: it never will.
-    async fn write(&self, process: Fid, status: StoredStatus) -> Option<Written> {
-        let what = format!("writing {}", key(process));
-        let written = self
-            .retry(&what, || self.record.write(process, status))
-            .await;
-        match written {
-            Ok(written) => {
-                self.counters.process_events.increment();
-                Some(written)
-            }
-            Err(error) => {
-                error!(%process, status = ?status, %error,
-                    "the status cannot be written; the process sends it again when the bridge \
-                     is restarted");
-                self.counters.final_errors.increment();
-                None
-            }
-        }
-    }
-
-    async fn answer(&self, get: &NvecGet) -> Vec<Note> {
-        let read = || cluster::read_snapshot(&self.consul);
-        let snapshot = match self.retry("reading the state of the cluster", read).await {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                error!(%error, "an NVEC GET is answered from the last known view");
-                self.counters.final_errors.increment();
-                self.view.borrow().clone()
-            }
-        };
-        let own = self.links.own_process();
-        let state_of = self.answers(snapshot).await;
-        let mut unknown = Vec::new();
-        let mut note = |object: Fid| {
-            let state = match state_of(object) {
-                // This code runs, so the bridge is alive, whatever its check said last.
-                _ if object == own => HaState::Online,
-                Some(state) => state,
-                None => {
-                    unknown.push(object);
-                    HaState::Online
-                }
-            };
-            Note { object, state }
-        };
-        let notes = get.objects.iter().map(|object| note(*object)).collect();
-        self.log_unknown(unknown);
-        notes
-    }
-
-    /// How objects are answered for in this profile.
-    async fn answers(&self, snapshot: Snapshot) -> impl Fn(Fid) -> Option<HaState> {
-        let own = self.links.own_process();
-        let checks = match self.profile {
-            Profile::FiveHax => None,
-            Profile::Hare => Some(self.checks().await),
-        };
-        move |object| match &checks {
-            None => snapshot.state_of(object),
-            Some(checks) => profile::state_of(&snapshot, checks, own, object),
-        }
-    }
-
-    /// All checks; none, which makes every process TRANSIENT, if Consul does not tell.
-    async fn checks(&self) -> Checks {
-        let health = self.consul.health();
-        let read = || health.state(StateFilter::Any);
-        match self.retry("reading the checks", read).await {
-            Ok(checks) => Checks::of(&checks.value),
-            Err(error) => {
-                error!(%error, "an NVEC GET is answered without the checks");
-                self.counters.final_errors.increment();
-                Checks::default()
-            }
-        }
-    }
-
-    /// Says once of each object that nothing is known of it.
-    fn log_unknown(&self, mut objects: Vec<Fid>) {
-        {
-            let mut said = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-            objects.retain(|object| said.len() < UNKNOWN_MAX && said.insert(*object));
-        }
-        if !objects.is_empty() {
-            let named: Vec<String> = objects.iter().map(ToString::to_string).collect();
-            info!(
-                number = objects.len(),
-                objects = named.join(" "),
-                "nothing is known of these objects; they are told ONLINE"
-            );
-        }
-    }
-
-    /// The rest of what the router began (`rfc/5-hax.md`, A1): the others know already.
-    async fn isolate(&self, link: LinkId, process: Fid, ack: Ack) {
-        let kind = self.kind_of(process);
-        let status = StoredStatus {
-            state: ProcessEvent::Stopped,
-            kind,
-        };
-        if let Some(written) = self.write(process, status).await {
-            self.lane.written(process, written).await;
-            ack.delivered().await;
-        }
-        self.retire_owner(link, process, "it sent a fatal message")
-            .await;
-    }
-
-    /// What kind of process KV has on record, M0D if none.
-    fn kind_of(&self, process: Fid) -> StoredType {
-        self.view
-            .borrow()
-            .processes
-            .get(process)
-            .map_or(StoredType::Motr(ProcessType::M0d), |status| status.kind)
-    }
-
-    /// Runs `call` until it succeeds or fails for good.
-    async fn retry<T, F: Future<Output = Result<T, consul_client::Error>>>(
+    /// Answers with the entrypoint, or with EAGAIN if there is none.
+    async fn answer_entrypoint(
         &self,
-        what: &str,
-        mut call: impl FnMut() -> F,
-    ) -> Result<T, consul_client::Error> {
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(self.retry.min)
-            .with_max_delay(self.retry.max)
-            .without_max_times()
-            .with_jitter()
-            .build();
-        let mut attempts = 1_u64;
-        loop {
-            let error = match call().await {
-                Ok(value) => return Ok(value),
-                Err(error) if !error.is_retryable() => return Err(error),
-                Err(error) => error,
-            };
-            let pause = pauses.next().unwrap_or(self.retry.max);
-            warn!(what, %error, attempts, ?pause, "Consul failed; trying again");
-            self.counters.retries.increment();
-            attempts += 1;
-            tokio::time::sleep(pause).await;
+        Asked {
+            request, arrived, ..
+        }: Asked,
+        facts: &Result<Facts, EntrypointError>,
+    ) -> Option<ToldAgain> {
+        let process = request.process;
+        let built = match facts {
+            Ok(facts) => facts.reply(process, self.links.own_process(), &self.node),
+            Err(error) => {
+                info!(%process, %error, "no entrypoint yet");
+                return Some(self.say_again(request).await);
+            }
+        };
+        let reply = match built {
+            Ok(reply) => reply,
+            Err(error) => {
+                info!(%process, %error, "no entrypoint yet");
+                return Some(self.say_again(request).await);
+            }
+        };
+        match self.replies.entrypoint(request.req_id, &reply).await {
+            Ok(()) => {
+                self.counters.entrypoint_replies.increment();
+                let replied = &self.counters.latencies.entrypoint_replied;
+                replied.record_since(arrived.into_std());
+            }
+            Err(error) => warn!(%process, %error, "the entrypoint reply was not sent"),
+        }
+        None
+    }
+
+    async fn say_again(&self, request: EntrypointRequest) -> ToldAgain {
+        let process: Fid = request.process;
+        self.counters.entrypoint_again.increment();
+        if let Err(error) = self.replies.again(request.req_id).await {
+            // The interface answers its own open request itself when it is stopped.
+            debug!(%process, %error, "EAGAIN was not sent");
+        }
+        ToldAgain {
+            process,
+            at: Instant::now(),
         }
     }
 }

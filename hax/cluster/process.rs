@@ -1,8 +1,7 @@
 //! Process statuses under `processes/` (4/KV).
 
-use std::collections::HashMap;
-
 use halink::{Fid, ProcessEvent, ProcessType};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::StoredType;
@@ -49,19 +48,31 @@ pub fn alias_key(process: Fid) -> String {
     format!("{ALIAS_PREFIX}{process}")
 }
 
+/// The process of a canonical key.
+pub fn of_key(key: &str) -> Option<Fid> {
+    key.strip_prefix(PREFIX)?.parse().ok()
+}
+
 /// Statuses by process, each with the Raft index of its last change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProcessTable(HashMap<Fid, (StoredStatus, u64)>);
+pub struct ProcessTable(FxHashMap<Fid, (StoredStatus, u64)>);
 
 impl ProcessTable {
     /// Reads the table from keys, values and their `ModifyIndex`. What is not understood is left
     /// out: it is not this bridge's.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8], u64)>) -> Self {
-        let entry = |(key, value, index): (&str, &[u8], u64)| {
-            let process = key.strip_prefix(PREFIX)?.parse().ok()?;
-            Some((process, (serde_json::from_slice(value).ok()?, index)))
-        };
-        Self(pairs.into_iter().filter_map(entry).collect())
+        let mut table = Self::default();
+        for (key, value, index) in pairs {
+            table.add(key, value, index);
+        }
+        table
+    }
+
+    /// Adds one pair to be [parsed](Self::parse).
+    pub(super) fn add(&mut self, key: &str, value: &[u8], index: u64) {
+        if let (Some(process), Ok(status)) = (of_key(key), serde_json::from_slice(value)) {
+            self.0.insert(process, (status, index));
+        }
     }
 
     /// The status of a process.

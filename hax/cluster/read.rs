@@ -1,49 +1,55 @@
-//! Reading the view of the cluster from Consul.
+//! From replies of Consul to the parts of a snapshot.
 
-use std::sync::Arc;
+use consul_client::{CheckStatus, Error, HealthCheck, Listing, SERF_HEALTH};
 
-use consul_client::{CheckStatus, Client, HealthCheck, KvPair, SERF_HEALTH, StateFilter};
+use super::{ConfTree, ConfTreeBuilder, Failing, ProcessTable, process_of_service_id};
 
-use super::{ConfTree, Failing, ProcessTable, Snapshot, process, process_of_service_id};
+/// Replies up to this size, in bytes, are decoded where they arrive. Beyond, it would keep a thread
+/// of the runtime from everything else for longer than a millisecond or so.
+const INLINE_MAX: usize = 64 * 1024;
 
-/// Prefix of the configuration tree.
-pub(super) const CONF_PREFIX: &str = "m0conf/";
-
-/// Reads everything afresh.
+/// Decodes a listing, a large one beside the runtime.
 ///
 /// # Errors
-/// The first of the three reads that failed.
-pub async fn read_snapshot(consul: &Client) -> Result<Snapshot, consul_client::Error> {
-    let kv = consul.kv();
-    let health = consul.health();
-    let (conf, processes, critical) = tokio::try_join!(
-        kv.list(CONF_PREFIX),
-        kv.list(process::PREFIX),
-        health.state(StateFilter::Critical),
-    )?;
-    Ok(Snapshot {
-        tree: Arc::new(tree(&conf.value)),
-        processes: Arc::new(table(&processes.value)),
-        failing: Arc::new(failing(&critical.value)),
+/// [`Error::Decode`], also when the runtime is being stopped.
+pub(super) async fn decode<T: Send + 'static>(
+    listing: Listing,
+    decoder: fn(&Listing) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if listing.size() <= INLINE_MAX {
+        return decoder(&listing);
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it cannot be cancelled, but it only computes, for a time bounded by the size \
+                  limit of replies"
+    )]
+    let task = tokio::task::spawn_blocking(move || decoder(&listing));
+    task.await.unwrap_or_else(|error| {
+        Err(Error::Decode {
+            path: "/v1/kv/".to_owned(),
+            reason: error.to_string(),
+        })
     })
 }
 
-pub(super) fn tree(pairs: &[KvPair]) -> ConfTree {
-    ConfTree::parse(
-        pairs
-            .iter()
-            .map(|pair| (pair.key.as_str(), pair.value.as_slice())),
-    )
+pub(super) fn tree(listing: &Listing) -> Result<ConfTree, Error> {
+    build(ConfTree::builder(), listing)
 }
 
-pub(super) fn table(pairs: &[KvPair]) -> ProcessTable {
-    ProcessTable::parse(pairs.iter().map(|pair| {
-        (
-            pair.key.as_str(),
-            pair.value.as_slice(),
-            pair.modify_index.0,
-        )
-    }))
+pub(super) fn related_tree(listing: &Listing) -> Result<ConfTree, Error> {
+    build(ConfTreeBuilder::with_relations(), listing)
+}
+
+fn build(mut builder: ConfTreeBuilder, listing: &Listing) -> Result<ConfTree, Error> {
+    listing.for_each(|pair| builder.add(pair.key, pair.value))?;
+    Ok(builder.build())
+}
+
+pub(super) fn table(listing: &Listing) -> Result<ProcessTable, Error> {
+    let mut table = ProcessTable::default();
+    listing.for_each(|pair| table.add(pair.key, pair.value, pair.modify_index.0))?;
+    Ok(table)
 }
 
 pub(super) fn failing(checks: &[HealthCheck]) -> Failing {

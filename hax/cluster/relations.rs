@@ -290,14 +290,14 @@ mod tests {
             ("m0conf/nodes/0x6e00000000000001:0x1/processes", "{}"),
             ("m0conf/nodes/0x6e00000000000001:0x1", "online"),
         ] {
-            let tree = ConfTree::parse([(key, value.as_bytes())]);
+            let tree = ConfTree::parse_related([(key, value.as_bytes())]);
             assert_eq!(tree.relations().state(node), None, "{key}");
         }
         let weird = [(
             "m0conf/nodes/0x6e00000000000001:0x1",
             br#"{"state":"shining"}"#.as_slice(),
         )];
-        let state = ConfTree::parse(weird).relations().state(node);
+        let state = ConfTree::parse_related(weird).relations().state(node);
         assert_eq!(state, Some(HareState::Unknown));
     }
 }

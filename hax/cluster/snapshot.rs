@@ -58,14 +58,15 @@ impl Snapshot {
     }
 
     fn is_failing(&self, process: Fid) -> bool {
-        let node_lost = self
-            .failing
-            .nodes
-            .iter()
-            .any(|node| self.tree.processes_on(node).contains(&process));
+        let lost = &self.failing.nodes;
+        if !lost.is_empty() && self.tree.nodes_of(process).any(|node| lost.contains(node)) {
+            return true;
+        }
+        let Some(index) = self.failing.processes.get(&process) else {
+            return false;
+        };
         let up_since = self.processes.up_since(process);
-        let check = self.failing.processes.get(&process);
-        node_lost || check.is_some_and(|index| up_since.is_none_or(|up| up < *index))
+        up_since.is_none_or(|up| up < *index)
     }
 
     fn stored(&self, object: Fid) -> Option<HaState> {

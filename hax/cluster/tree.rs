@@ -1,8 +1,9 @@
 //! The configuration tree under `m0conf/` (4/KV), as the bridge needs it.
 
-use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use halink::{Fid, FidType, HaState};
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::Relations;
@@ -16,15 +17,27 @@ pub fn fid_of_key(fid_type: FidType, key: u64) -> Fid {
     Fid::typed(fid_type, CONTAINER, key)
 }
 
-/// What `m0conf/` says, indexed by fid.
+/// What `m0conf/` says, indexed by fid. Lookups take constant time.
+///
+/// The fids come from the operator's own configuration, so the hash is a fast one that does not
+/// defend itself against chosen keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfTree {
-    states: HashMap<Fid, HaState>,
-    process_of: HashMap<Fid, Fid>,
-    services_of: HashMap<Fid, Vec<Fid>>,
-    twin_of: HashMap<Fid, Fid>,
-    processes_on: HashMap<String, Vec<Fid>>,
-    relations: Relations,
+    states: FxHashMap<Fid, HaState>,
+    process_of: FxHashMap<Fid, Fid>,
+    services_of: FxHashMap<Fid, Vec<Fid>>,
+    processes_on: FxHashMap<Arc<str>, Vec<Fid>>,
+    nodes_of: FxHashMap<Fid, Vec<Arc<str>>>,
+    /// Only where they are asked for: they take memory.
+    relations: Option<Box<Relations>>,
+}
+
+/// A tree in the making.
+#[derive(Debug, Default)]
+pub struct ConfTreeBuilder {
+    tree: ConfTree,
+    /// Drives and sdevs, each with the other.
+    twins: Vec<(Fid, Fid)>,
 }
 
 /// The value of an object's key; other members are other readers' business.
@@ -36,32 +49,40 @@ struct StoredObject {
     dev: Option<String>,
 }
 
-impl ConfTree {
-    /// Reads a tree from its keys and values. A key or value that is not understood is left out:
-    /// the tree has other writers, and one bad value must not hide the rest.
-    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut tree = Self::default();
-        for (key, value) in pairs {
-            let parts: Vec<&str> = key.split('/').collect();
-            if let ["m0conf", path @ ..] = parts.as_slice() {
-                tree.add(path, value);
-                tree.relations.add(path, value);
-            }
-        }
-        tree.sort();
-        tree
+impl ConfTreeBuilder {
+    /// A builder of a tree that knows [`ConfTree::relations`].
+    pub fn with_relations() -> Self {
+        let mut builder = Self::default();
+        builder.tree.relations = Some(Box::default());
+        builder
     }
 
-    fn add(&mut self, path: &[&str], value: &[u8]) {
+    /// Adds a key and its value. What is not understood is left out: the tree has other writers,
+    /// and one bad value must not hide the rest.
+    pub fn add(&mut self, key: &str, value: &[u8]) {
+        let parts: Vec<&str> = key.split('/').collect();
+        if let ["m0conf", path @ ..] = parts.as_slice() {
+            self.add_path(path, value);
+            if let Some(relations) = &mut self.tree.relations {
+                relations.add(path, value);
+            }
+        }
+    }
+
+    fn add_all<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        for (key, value) in pairs {
+            self.add(key, value);
+        }
+        self
+    }
+
+    fn add_path(&mut self, path: &[&str], value: &[u8]) {
         match path {
             // `nodes/<name>/processes/<key>/...`: what a process consists of, by name and key.
             ["nodes", node, "processes", key, rest @ ..] if key.parse::<u64>().is_ok() => {
                 let Ok(key) = key.parse() else { return };
                 let process = fid_of_key(FidType::Process, key);
-                let known = self.processes_on.entry((*node).to_owned()).or_default();
-                if !known.contains(&process) {
-                    known.push(process);
-                }
+                self.add_process(node, process);
                 if let ["services", _] = rest
                     && let Some(service) = service_fid(value)
                 {
@@ -83,54 +104,99 @@ impl ConfTree {
         }
     }
 
-    fn add_service(&mut self, process: Fid, service: Fid) {
-        self.process_of.insert(service, process);
-        let services = self.services_of.entry(process).or_default();
-        if !services.contains(&service) {
-            services.push(service);
+    fn add_process(&mut self, node: &str, process: Fid) {
+        let processes = match self.tree.processes_on.get_mut(node) {
+            Some(processes) => processes,
+            None => self.tree.processes_on.entry(node.into()).or_default(),
+        };
+        // Keys come in order, so those of one process follow each other.
+        if processes.last() != Some(&process) {
+            processes.push(process);
         }
     }
 
+    fn add_service(&mut self, process: Fid, service: Fid) {
+        self.tree.process_of.insert(service, process);
+        let services = self.tree.services_of.entry(process).or_default();
+        services.push(service);
+    }
+
     fn add_object(&mut self, fid: Fid, value: &[u8]) {
+        let states = &mut self.tree.states;
         let Ok(object) = serde_json::from_slice::<StoredObject>(value) else {
             // Present, without a state: `m0conf/pools/<fid>` holds a bare name.
-            self.states.entry(fid).or_insert(HaState::Unknown);
+            states.entry(fid).or_insert(HaState::Unknown);
             return;
         };
         let state = object
             .state
             .and_then(|state| state.parse().ok())
             .unwrap_or(HaState::Unknown);
-        self.states.insert(fid, state);
+        states.insert(fid, state);
         if let Some(Ok(sdev)) = object.sdev.or(object.dev).map(|sdev| sdev.parse::<Fid>()) {
-            self.twin_of.insert(fid, sdev);
-            self.twin_of.insert(sdev, fid);
+            self.twins.push((fid, sdev));
         }
     }
 
-    /// Keeps the order of fids in what is derived from hash maps stable.
-    fn sort(&mut self) {
-        for processes in self.processes_on.values_mut() {
-            processes.sort_unstable();
+    /// The tree.
+    pub fn build(mut self) -> ConfTree {
+        self.share_states();
+        let tree = &mut self.tree;
+        for fids in tree
+            .processes_on
+            .values_mut()
+            .chain(tree.services_of.values_mut())
+        {
+            fids.sort_unstable();
+            fids.dedup();
+            fids.shrink_to_fit();
         }
-        for services in self.services_of.values_mut() {
-            services.sort_unstable();
+        for (node, processes) in &tree.processes_on {
+            for process in processes {
+                let nodes = tree.nodes_of.entry(*process).or_default();
+                nodes.push(Arc::clone(node));
+            }
         }
+        for nodes in tree.nodes_of.values_mut() {
+            nodes.sort_unstable();
+        }
+        self.tree
+    }
+
+    /// Gives a drive and its sdev what either has stored, where one has nothing to say.
+    fn share_states(&mut self) {
+        let states = &mut self.tree.states;
+        let mut shared = Vec::new();
+        for (one, other) in self.twins.iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
+            let silent = matches!(states.get(one), None | Some(HaState::Unknown));
+            if let Some(state) = states.get(other).filter(|_| silent) {
+                shared.push((*one, *state));
+            }
+        }
+        states.extend(shared);
+    }
+}
+
+impl ConfTree {
+    /// Reads a tree from its keys and values; see [`ConfTreeBuilder::add`].
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        Self::builder().add_all(pairs).build()
+    }
+
+    /// Reads a tree that knows its [relations](Self::relations).
+    pub fn parse_related<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        ConfTreeBuilder::with_relations().add_all(pairs).build()
+    }
+
+    /// A tree to be made pair by pair.
+    pub fn builder() -> ConfTreeBuilder {
+        ConfTreeBuilder::default()
     }
 
     /// The stored state of an object; a drive and its sdev share what either has stored.
     /// `None`: the tree does not know the object.
     pub fn stored_state(&self, object: Fid) -> Option<HaState> {
-        let own = self.states.get(&object).copied();
-        let twin = self
-            .twin_of
-            .get(&object)
-            .and_then(|twin| self.states.get(twin))
-            .copied();
-        match (own, twin) {
-            (None | Some(HaState::Unknown), Some(twin)) => Some(twin),
-            _ => own,
-        }
+        self.states.get(&object).copied()
     }
 
     /// The process a service belongs to.
@@ -148,9 +214,17 @@ impl ConfTree {
         self.processes_on.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// What belongs to what, and what is stored of it in Hare's words.
+    /// The names of the nodes that a process is configured on: one, if the tree makes sense.
+    pub fn nodes_of(&self, process: Fid) -> impl Iterator<Item = &str> {
+        let nodes = self.nodes_of.get(&process).map_or(&[][..], Vec::as_slice);
+        nodes.iter().map(AsRef::as_ref)
+    }
+
+    /// What belongs to what, and what is stored of it in Hare's words; nothing if the tree was built
+    /// without them.
     pub fn relations(&self) -> &Relations {
-        &self.relations
+        static NONE: LazyLock<Relations> = LazyLock::new(Relations::default);
+        self.relations.as_deref().unwrap_or(&NONE)
     }
 
     /// Objects the tree knows.
@@ -164,12 +238,16 @@ impl ConfTree {
     }
 }
 
-/// A service's fid in `services/<type>`: a decimal key, or the fid itself.
+/// A service's fid in `services/<type>`: a decimal key, or the fid itself. `None`: it is neither,
+/// or a fid of something else.
 pub fn service_fid(value: &[u8]) -> Option<Fid> {
     let text = std::str::from_utf8(value).ok()?.trim();
     match text.parse::<u64>() {
         Ok(key) => Some(fid_of_key(FidType::Service, key)),
-        Err(_) => text.parse().ok(),
+        Err(_) => {
+            let fid = text.parse::<Fid>().ok()?;
+            (fid.fid_type() == Some(FidType::Service)).then_some(fid)
+        }
     }
 }
 
@@ -230,6 +308,10 @@ mod tests {
             ("m0conf/", "x"),
             ("m0conf/nodes/n/processes/-1/services/ios", "4"),
             ("m0conf/nodes/n/processes/3/services/ios", "four"),
+            (
+                "m0conf/nodes/n/processes/3/services/rms",
+                "0x7200000000000001:0x4",
+            ),
             ("m0conf/pools/0x6f00000000000001:0x0", "the pool"),
             (
                 "m0conf/nodes/0x6e00000000000001:0x0",
@@ -241,6 +323,7 @@ mod tests {
             ),
         ]);
         assert_eq!(tree.len(), 2);
+        assert_eq!(tree.services_of(fid("0x7200000000000001:0x3")), []);
         assert_eq!(
             tree.stored_state(fid("0x6f00000000000001:0x0")),
             Some(HaState::Unknown)

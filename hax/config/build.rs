@@ -7,12 +7,14 @@ use halink::FidType;
 
 use super::error::Found;
 use super::model::{
-    ClientCertificate, Config, ConsulConfig, EntrypointConfig, FatalMessage, HaConfig, HttpConfig,
-    KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, Profile, RetryConfig,
+    ClientCertificate, Config, ConsulConfig, DispatchConfig, EntrypointConfig, FatalMessage,
+    HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, Profile,
+    RetryConfig,
 };
 use super::reader::Reader;
 use super::schema::{self, KeyDoc, Range};
 use super::value;
+use crate::dispatch::Mode;
 
 /// Builds the configuration, or says everything that is wrong.
 pub(super) fn config(text: &str) -> Result<Config, Vec<Found>> {
@@ -30,6 +32,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let node = node(r);
     let ha = ha(r);
     let entrypoint = entrypoint(r);
+    let dispatch = dispatch(r);
     let consul = consul(r);
     let retry = retry(r);
     let http = http(r);
@@ -40,6 +43,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         node: node?,
         ha: ha?,
         entrypoint: entrypoint?,
+        dispatch: dispatch?,
         consul: consul?,
         retry: retry?,
         http: http?,
@@ -70,6 +74,7 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         "panic" => Some(FatalMessage::Panic),
         _ => None,
     });
+    let death_watch = r.boolean(&schema::HA_DEATH_WATCH);
     let profile = choice(r, &schema::HA_PROFILE, |word| match word {
         "5/HAX" => Some(Profile::FiveHax),
         "hare" => Some(Profile::Hare),
@@ -82,6 +87,7 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
         ha_service: ha_service?,
         rm_service: rm_service?,
         on_fatal_message: on_fatal_message?,
+        death_watch: death_watch?,
         profile: profile?,
         state_dir: state_dir?,
     })
@@ -90,6 +96,19 @@ fn ha(r: &mut Reader<'_>) -> Option<HaConfig> {
 fn entrypoint(r: &mut Reader<'_>) -> Option<EntrypointConfig> {
     let timeout = duration(r, &schema::ENTRYPOINT_TIMEOUT);
     Some(EntrypointConfig { timeout: timeout? })
+}
+
+fn dispatch(r: &mut Reader<'_>) -> Option<DispatchConfig> {
+    let mode = choice(r, &schema::DISPATCH_MODE, |word| match word {
+        "queue" => Some(Mode::Queue),
+        "lanes" => Some(Mode::Lanes),
+        _ => None,
+    });
+    let queue_max = r.number(&schema::DISPATCH_QUEUE_MAX);
+    Some(DispatchConfig {
+        mode: mode?,
+        queue_max: u32::try_from(queue_max?).ok()?.try_into().ok()?,
+    })
 }
 
 fn consul(r: &mut Reader<'_>) -> Option<ConsulConfig> {
@@ -138,6 +157,7 @@ fn consul(r: &mut Reader<'_>) -> Option<ConsulConfig> {
 fn retry(r: &mut Reader<'_>) -> Option<RetryConfig> {
     let min = duration(r, &schema::RETRY_MIN);
     let max = duration(r, &schema::RETRY_MAX);
+    let attempt = duration(r, &schema::RETRY_ATTEMPT);
     let (min, max) = (min?, max?);
     if min > max {
         let (min, max) = (schema::show_duration(min), schema::show_duration(max));
@@ -146,7 +166,11 @@ fn retry(r: &mut Reader<'_>) -> Option<RetryConfig> {
             format!("{min} is above retry.max, {max}"),
         );
     }
-    Some(RetryConfig { min, max })
+    Some(RetryConfig {
+        min,
+        max,
+        attempt: attempt?,
+    })
 }
 
 fn http(r: &mut Reader<'_>) -> Option<HttpConfig> {

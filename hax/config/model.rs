@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use halink::Fid;
+
+use crate::dispatch::Mode;
 
 /// A configuration every value of which has been checked.
 ///
@@ -18,6 +21,8 @@ pub struct Config {
     pub ha: HaConfig,
     /// `[entrypoint]`
     pub entrypoint: EntrypointConfig,
+    /// `[dispatch]`
+    pub dispatch: DispatchConfig,
     /// `[consul]`
     pub consul: ConsulConfig,
     /// `[retry]`
@@ -52,6 +57,8 @@ pub struct HaConfig {
     pub rm_service: Fid,
     /// What a fatal message does.
     pub on_fatal_message: FatalMessage,
+    /// Whether processes of this machine are watched for their death.
+    pub death_watch: bool,
     /// Whose behaviour.
     pub profile: Profile,
     /// Where libmotr leaves its trace files.
@@ -82,6 +89,16 @@ pub enum Profile {
 pub struct EntrypointConfig {
     /// Bound of one attempt to reply; then EAGAIN.
     pub timeout: Duration,
+}
+
+/// The dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DispatchConfig {
+    /// Which requests are kept in order.
+    pub mode: Mode,
+    /// Messages held for all processes together, from which the embedded backend stops reading
+    /// links; 64 to 1,048,576.
+    pub queue_max: NonZeroU32,
 }
 
 /// The Consul agent.
@@ -119,6 +136,8 @@ pub struct RetryConfig {
     pub min: Duration,
     /// Longest delay.
     pub max: Duration,
+    /// Bound of one attempt, all its requests together.
+    pub attempt: Duration,
 }
 
 /// The HTTP server.

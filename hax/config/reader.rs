@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Found, Hint, Problem};
-use super::schema::{DefaultValue, KeyDoc, Kind, reference, sections};
+use super::schema::{DefaultValue, KeyDoc, Kind, Range, reference, sections};
 
 /// A parsed document and the errors found in it so far.
 pub(super) struct Reader<'a> {
@@ -168,6 +168,35 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The value of a key that is a whole number; `None` if it has been reported.
+    pub(super) fn number(&mut self, key: &KeyDoc) -> Option<u64> {
+        let parsed = match self.find(key).map(Spanned::get_ref) {
+            Some(DeValue::Integer(value)) => {
+                u64::from_str_radix(value.as_str(), value.radix()).map_err(|_| value.to_string())
+            }
+            Some(other) => {
+                let found = other.type_str();
+                self.wrong_type(key, found);
+                return None;
+            }
+            None => match key.default {
+                DefaultValue::Value(text) => text.parse().map_err(|_| text.to_owned()),
+                DefaultValue::Unset => return None,
+                DefaultValue::Required => {
+                    self.missing(key);
+                    return None;
+                }
+            },
+        };
+        let value = parsed.and_then(|value| match key.range {
+            Range::Number(min, max) if !(min..=max).contains(&value) => Err(value.to_string()),
+            _ => Ok(value),
+        });
+        value
+            .map_err(|shown| self.refuse(key, format!("{shown} is out of range, {}", key.range)))
+            .ok()
+    }
+
     fn missing(&mut self, key: &KeyDoc) {
         // A section that is something else has been reported; its keys are not missing.
         let section = self.root.get(key.section()).map(Spanned::get_ref);
@@ -180,6 +209,7 @@ impl<'a> Reader<'a> {
     fn wrong_type(&mut self, key: &KeyDoc, found: &'static str) {
         let expected = match key.kind {
             Kind::Boolean => "true or false",
+            Kind::Number => "a whole number",
             Kind::Duration => "a duration such as \"2s\"",
             Kind::Size => "a size such as \"16MiB\"",
             Kind::Fid => "a fid such as \"0x7200000000000001:0x4\"",

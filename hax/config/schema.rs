@@ -33,7 +33,7 @@ impl KeyDoc {
     }
 }
 
-/// What is written as a key's value. All but `Boolean` are TOML strings.
+/// What is written as a key's value. All but `Boolean` and `Number` are TOML strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text, checked by its own rule.
@@ -42,6 +42,8 @@ pub enum Kind {
     Boolean,
     /// One of a few words.
     Choice,
+    /// A whole number.
+    Number,
     /// A number with `ms`, `s`, `m` or `h`.
     Duration,
     /// A number with `B`, `KiB`, `MiB` or `GiB`.
@@ -60,6 +62,7 @@ impl fmt::Display for Kind {
             Self::Text => "string",
             Self::Boolean => "boolean",
             Self::Choice => "choice",
+            Self::Number => "number",
             Self::Duration => "duration",
             Self::Size => "size",
             Self::Fid => "fid",
@@ -98,6 +101,8 @@ pub enum Range {
     /// These words only.
     OneOf(&'static [&'static str]),
     /// Both ends included.
+    Number(u64, u64),
+    /// Both ends included.
     Duration(Duration, Duration),
     /// Bytes, both ends included.
     Size(u64, u64),
@@ -108,6 +113,7 @@ impl fmt::Display for Range {
         match self {
             Self::Rule(rule) => f.write_str(rule),
             Self::OneOf(words) => f.write_str(&words.join(", ")),
+            Self::Number(min, max) => write!(f, "{min} to {max}"),
             Self::Duration(min, max) => {
                 write!(f, "{} to {}", show_duration(*min), show_duration(*max))
             }
@@ -185,10 +191,14 @@ keys! {
     HA_ON_FATAL_MESSAGE = "ha.on_fatal_message", Choice, DefaultValue::Value("isolate"),
         Range::OneOf(&["isolate", "panic"]),
         "On a message 5/HAX calls fatal: drop the link it came on, or stop the bridge.";
-
     /// 5/HAX is the specification; Hare goes beyond it.
     HA_PROFILE = "ha.profile", Choice, DefaultValue::Value("5/HAX"), Range::OneOf(&["5/HAX", "hare"]),
         "Whose behaviour: what 5/HAX says, or what Hare's bridge does beyond it with states under `m0conf/`.";
+
+    /// On: it costs one file descriptor a process, and a second of waiting for a check is long.
+    HA_DEATH_WATCH = "ha.death_watch", Boolean, DefaultValue::Value("true"),
+        Range::OneOf(&["true", "false"]),
+        "Whether the death of a process of this machine is noticed at once, without Consul's check.";
 
     /// Where a distribution keeps what a daemon leaves behind.
     HA_STATE_DIR = "ha.state_dir", Directory, DefaultValue::Value("/var/lib/hax"), PATH_RULE,
@@ -199,6 +209,15 @@ keys! {
     ENTRYPOINT_TIMEOUT = "entrypoint.timeout", Duration, DefaultValue::Value("2s"),
         Range::Duration(ms(100), secs(60)),
         "How long a reply may take before the process is told to ask again (EAGAIN).";
+
+    /// What 5/HAX asks for.
+    DISPATCH_MODE = "dispatch.mode", Choice, DefaultValue::Value("queue"),
+        Range::OneOf(&["queue", "lanes"]),
+        "Keep all requests in one order, or only those of one process and of one link.";
+    /// 16 s of 1,000 events a second; some 8 MiB of them, and 52 MiB if all are as large as can be.
+    DISPATCH_QUEUE_MAX = "dispatch.queue_max", Number, DefaultValue::Value("16384"),
+        Range::Number(64, 1 << 20),
+        "Messages held for all processes together, from which links are not read (with libmotr: an alarm is raised).";
 
     /// The local agent's own default.
     CONSUL_ADDRESS = "consul.address", Text, DefaultValue::Value("http://127.0.0.1:8500"), URL_RULE,
@@ -228,6 +247,10 @@ keys! {
     /// Bounds how long the bridge stays idle after Consul is back.
     RETRY_MAX = "retry.max", Duration, DefaultValue::Value("5s"), Range::Duration(ms(10), secs(600)),
         "Longest delay of the exponential backoff; at least `retry.min`.";
+    /// Twice what one request may take: an attempt reads what it replaces, then writes.
+    RETRY_ATTEMPT = "retry.attempt", Duration, DefaultValue::Value("10s"),
+        Range::Duration(ms(100), secs(600)),
+        "How long one attempt may take, all its requests together.";
 
     HTTP_LISTEN = "http.listen", Text, DefaultValue::Value("127.0.0.1:8008"),
         Range::Rule("`IP:PORT` of the loopback interface"),

@@ -5,6 +5,7 @@ use halink::Fid;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dispatch::Mode;
 
 const MINIMAL: &str = "\
 [node]
@@ -36,6 +37,9 @@ fn a_minimal_file_takes_every_default() {
     assert_eq!(config.ha.on_fatal_message, FatalMessage::Isolate);
     assert_eq!(config.ha.profile, Profile::FiveHax);
     assert_eq!(config.entrypoint.timeout, Duration::from_secs(2));
+    assert_eq!(config.dispatch.queue_max.get(), 16_384);
+    assert_eq!(config.dispatch.mode, Mode::Queue);
+    assert_eq!(config.retry.attempt, Duration::from_secs(10));
     assert_eq!(config.consul.address.as_str(), "http://127.0.0.1:8500");
     assert_eq!(config.consul.timeout, Duration::from_secs(5));
     assert_eq!(config.consul.connect_timeout, Duration::from_secs(1));
@@ -57,6 +61,7 @@ fn every_key_can_be_given() {
     let config = parse(&format!(
         "{MINIMAL}on_fatal_message = \"panic\"\nprofile = \"hare\"\n\
          [entrypoint]\ntimeout = \"100ms\"\n\
+         [dispatch]\nmode = \"lanes\"\nqueue_max = 0x400\n\
          [consul]\naddress = \"https://consul.example:8501/\"\ntoken_file = \"/etc/hax/token\"\n\
          ca_file = \"/etc/hax/ca.pem\"\ncert_file = \"/etc/hax/cert.pem\"\nkey_file = \"/etc/hax/key.pem\"\n\
          timeout = \"1m\"\nconnect_timeout = \"10ms\"\ndatacenter = \"dc-1\"\n\
@@ -67,6 +72,8 @@ fn every_key_can_be_given() {
          [log]\nformat = \"json\"\nlevel = \"warn,hax::http=debug\"\n"
     ))
     .unwrap();
+    assert_eq!(config.dispatch.queue_max.get(), 1024);
+    assert_eq!(config.dispatch.mode, Mode::Lanes);
     assert_eq!(
         config.consul.address.as_str(),
         "https://consul.example:8501"
@@ -150,11 +157,11 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
         ),
         (
             "[retry]\nxyzzy = 1",
-            "hax.toml:9:1: retry.xyzzy: unknown key; known here: retry.min, retry.max",
+            "hax.toml:9:1: retry.xyzzy: unknown key; known here: retry.min, retry.max, retry.attempt",
         ),
         (
             "[qqqq]",
-            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, consul, retry, http, leader, kv, log",
+            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log",
         ),
         (
             "[consul.tls]\nca = 1",
@@ -170,7 +177,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
     assert_eq!(
         parse(&format!("endpoint = 1\nzzz = 2\n{MINIMAL}")).unwrap_err(),
         "hax.toml:1:1: endpoint: unknown key; did you mean ha.endpoint?\n\
-         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, consul, retry, http, leader, kv, log"
+         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log"
     );
 }
 
@@ -213,6 +220,14 @@ fn wrong_types_are_named() {
 #[test]
 fn refused_values_say_why() {
     for (lines, expected) in [
+        (
+            "[dispatch]\nqueue_max = 63",
+            "dispatch.queue_max: 63 is out of range, 64 to 1048576",
+        ),
+        (
+            "[dispatch]\nqueue_max = -1",
+            "dispatch.queue_max: -1 is out of range, 64 to 1048576",
+        ),
         (
             "[entrypoint]\ntimeout = \"99ms\"",
             "entrypoint.timeout: \"99ms\" is out of range, 100ms to 1m",
@@ -486,7 +501,7 @@ fn the_reference_agrees_with_the_parser() {
             is_required || key.path == "node.name"
         );
         let quoted = |value: &str| match key.kind {
-            Kind::Boolean => value.to_owned(),
+            Kind::Boolean | Kind::Number => value.to_owned(),
             _ => format!("{value:?}"),
         };
         let accepts = |value: &str| {
@@ -498,15 +513,24 @@ fn the_reference_agrees_with_the_parser() {
                 format!("{MINIMAL}{section}{line}")
             };
             // Another key may then disagree (retry.min above retry.max); that is not this one.
+            let refused = |line: &str| {
+                let (quoted, number) = (format!("{}: \"", key.path), "is out of range");
+                line.contains(&quoted) || line.contains(key.path) && line.contains(number)
+            };
             parse(&text)
                 .err()
-                .is_none_or(|report| !report.contains(&format!("{}: \"", key.path)))
+                .is_none_or(|report| !report.lines().any(refused))
         };
         if let DefaultValue::Value(value) = key.default {
             assert!(accepts(value), "{} = {value}", key.path);
         }
         match key.range {
             Range::OneOf(words) => assert!(words.iter().all(|word| accepts(word)), "{}", key.path),
+            Range::Number(min, max) => {
+                assert!(accepts(&min.to_string()) && accepts(&max.to_string()));
+                assert!(!accepts(&(max + 1).to_string()), "{}", key.path);
+                assert!(!accepts(&(min - 1).to_string()), "{}", key.path);
+            }
             Range::Duration(min, max) => {
                 assert!(accepts(&schema::show_duration(min)), "{}", key.path);
                 assert!(accepts(&schema::show_duration(max)), "{}", key.path);

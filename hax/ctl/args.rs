@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bridge::ENVIRONMENT as HAX_ENVIRONMENT;
 use super::consul::ENVIRONMENT;
 use super::failure::EXIT_CODES;
 
@@ -22,8 +23,47 @@ pub enum Command {
     /// Work on Consul's KV store
     #[command(subcommand)]
     Kv(Kv),
+    /// Show, replay or discard messages that Consul has refused for good
+    DeadLetters(DeadLetters),
     /// Make what a described cluster starts from
     Bootstrap(Bootstrap),
+}
+
+/// Works on the dead letters of a running bridge: process events that Consul refuses for good (a
+/// missing permission, for instance). Motr keeps them too and sends them again to the next run of
+/// the bridge. Without a command, they are listed.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{HAX_ENVIRONMENT}\n\n{EXIT_CODES}"))]
+pub struct DeadLetters {
+    /// What to do with them
+    #[command(subcommand)]
+    pub action: Option<LetterAction>,
+    /// HTTP address of the bridge: host:port or http://host:port [default: 127.0.0.1:8008]
+    #[arg(long, value_name = "ADDR", global = true)]
+    pub hax: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum LetterAction {
+    /// Handle them again, in the order of their arrival, once the cause is mended
+    Replay {
+        /// The letters; see the list
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<u64>,
+        /// All of them
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+    /// Acknowledge them to Motr: their statuses are never written
+    Discard {
+        /// The letters; see the list
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+    },
 }
 
 /// The commands on the KV store.

@@ -15,7 +15,7 @@ pub enum Failure {
     /// An input file that cannot be read.
     #[error("{0}")]
     NoInput(String),
-    /// Consul cannot be reached, or has no leader.
+    /// Consul or the bridge cannot be reached, or Consul has no leader.
     #[error("{0}")]
     Unavailable(String),
     /// What exists already differs, and `--force` was not given.
@@ -37,7 +37,7 @@ Exit codes:
   64  wrong usage
   65  the file of KV pairs is wrong
   66  an input file cannot be read
-  69  Consul is unavailable
+  69  Consul or the bridge is unavailable
   73  something else is there already; nothing of it was overwritten
   78  the description of the cluster is wrong";
 

@@ -1,9 +1,12 @@
-//! `haxctl`, the control tool: loading KV pairs, and making what a cluster starts from.
+//! `haxctl`, the control tool: loading KV pairs, making what a cluster starts from, and working on a
+//! running bridge.
 
 pub mod args;
 pub mod bootstrap;
+pub mod bridge;
 pub mod cluster;
 pub mod consul;
+mod dead_letters;
 pub mod entry;
 pub mod failure;
 mod input;

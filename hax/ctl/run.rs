@@ -10,7 +10,7 @@ use clap::Parser;
 use super::args::{Bootstrap, Cli, Command, Kv, Load};
 use super::failure::Failure;
 use super::load::{Comparison, Loaded};
-use super::{bootstrap, cluster, consul, input, kv_file, load, output};
+use super::{bootstrap, cluster, consul, dead_letters, input, kv_file, load, output};
 
 /// Bytes of a description that is read at all.
 const DESCRIPTION_MAX: u64 = 4 << 20;
@@ -32,6 +32,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Kv(Kv::Load(args)) => load_file(&args),
+        Command::DeadLetters(args) => block_on(dead_letters::run(&args)),
         Command::Bootstrap(args) => make(&args),
     };
     match done {

@@ -1,52 +1,63 @@
-//! The dispatcher: one task that handles the requests of Motr in the order of arrival
-//! (`rfc/7-ordering.md`).
+//! The dispatcher: one task that decides when each request of Motr is handled, and with which
+//! others (`rfc/7-ordering.md`).
 
+mod in_hand;
 mod queue;
+mod request;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use halink::EntrypointRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use queue::{Item, PAUSE, Queue, Request};
+use in_hand::InHand;
+pub use queue::{Mode, PAUSE, Queue, RUN_MAX};
+pub use request::{Asked, Item, Key, Message, Request, Run, ToldAgain};
 
 /// Requests on their way from the router to the dispatcher. The dispatcher always receives, so
 /// this is a hand-over, not a queue.
 const HAND_OVER: usize = 256;
 
-/// How an entrypoint request was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// With the entrypoint.
-    Reply,
-    /// With EAGAIN: the process asks again.
-    Again,
-}
+/// Runs in hand at once in mode `lanes`: enough that a slow answer of Consul for some processes
+/// leaves room for the others, few enough not to crowd the agent.
+const LANES: usize = 8;
 
-/// What is done with a request whose turn has come.
+/// What is done with requests whose turn has come.
 pub trait Handler: Send + Sync + 'static {
-    /// The messages it handles; `Display` says what one is, for people.
-    type Message: Display + Send + 'static;
+    /// The messages it handles.
+    type Message: Message;
 
-    /// Makes one attempt, bounded by `deadline`, and sends the reply or EAGAIN.
-    fn entrypoint(
-        &self,
-        request: EntrypointRequest,
-        deadline: Instant,
-    ) -> impl Future<Output = Answer> + Send;
+    /// Makes one attempt for all requests of a run, and answers each with the entrypoint or, at
+    /// its deadline, with EAGAIN: in their order. Says who was told EAGAIN.
+    fn entrypoints(&self, run: Vec<Asked>) -> impl Future<Output = Vec<ToldAgain>> + Send;
 
     /// Sends EAGAIN.
     fn again(&self, request: EntrypointRequest) -> impl Future<Output = ()> + Send;
 
-    /// Handles a message, with retries. Dropping the future leaves the message undelivered.
-    fn message(&self, message: Self::Message) -> impl Future<Output = ()> + Send;
+    /// Handles the messages of a run, with retries. Dropping the future leaves undelivered what has
+    /// not been acknowledged.
+    fn messages(&self, run: Vec<Self::Message>) -> impl Future<Output = ()> + Send;
+
+    /// Acknowledges a message that is superseded by a later one, and does nothing else for it.
+    fn superseded(&self, message: Self::Message) -> impl Future<Output = ()> + Send;
+}
+
+/// How the dispatcher works.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Which requests are kept in order.
+    pub mode: Mode,
+    /// The bound of an entrypoint request (7/ORDER, O5).
+    pub entrypoint_timeout: Duration,
+    /// Requests that wait from which on superseded messages are taken out; `None`: never. It is
+    /// for a backend that cannot hold back the processes.
+    pub fold_from: Option<usize>,
 }
 
 /// What the dispatcher is doing, for people.
@@ -54,8 +65,12 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Progress {
     /// Requests that wait for their turn.
     pub waiting: usize,
-    /// The request in hand, and when its turn came.
+    /// Runs in hand.
+    pub runs: usize,
+    /// The run that has been in hand longest, and when its turn came.
     pub in_hand: Option<(String, Instant)>,
+    /// The number of that run.
+    oldest: Option<u64>,
 }
 
 /// The router's end of the dispatcher.
@@ -75,24 +90,27 @@ impl<M> Clone for Dispatcher<M> {
     }
 }
 
-impl<M: Send + 'static> Dispatcher<M> {
+impl<M: Message> Dispatcher<M> {
     /// Starts the dispatcher's task. It ends when `cancel` is cancelled or every clone of the
-    /// `Dispatcher` is dropped; the request in hand is then given up, unacknowledged.
+    /// `Dispatcher` is dropped; what is in hand is then given up, unacknowledged.
     pub fn spawn<H: Handler<Message = M>>(
         handler: Arc<H>,
-        entrypoint_timeout: std::time::Duration,
+        options: Options,
         cancel: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (requests, receiver) = mpsc::channel(HAND_OVER);
         let (publish, progress) = watch::channel(Progress::default());
-        let run = run(
+        let task = Task {
             handler,
-            Queue::new(entrypoint_timeout),
-            receiver,
+            options,
+            queue: Queue::new(options.mode, options.entrypoint_timeout),
+            in_hand: InHand::default(),
             publish,
-            cancel,
-        );
-        (Self { requests, progress }, tokio::spawn(run))
+        };
+        (
+            Self { requests, progress },
+            tokio::spawn(task.run(receiver, cancel)),
+        )
     }
 
     /// Hands a request over. Its arrival is now.
@@ -113,101 +131,107 @@ impl<M: Send + 'static> Dispatcher<M> {
     }
 }
 
-/// The request in hand.
-enum InHand {
-    Nothing,
-    Entrypoint(halink::Fid, Pin<Box<dyn Future<Output = Answer> + Send>>),
-    Message(Pin<Box<dyn Future<Output = ()> + Send>>),
+struct Task<H: Handler> {
+    handler: Arc<H>,
+    options: Options,
+    queue: Queue<H::Message>,
+    in_hand: InHand,
+    publish: watch::Sender<Progress>,
 }
 
-impl InHand {
-    /// Whose EAGAIN, if any, ended it. Pending for ever if there is nothing in hand.
-    async fn finish(&mut self) -> Option<halink::Fid> {
-        match self {
-            Self::Nothing => std::future::pending().await,
-            Self::Entrypoint(process, work) => (work.await == Answer::Again).then_some(*process),
-            Self::Message(work) => {
-                work.await;
-                None
+impl<H: Handler> Task<H> {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Item<H::Message>>,
+        cancel: CancellationToken,
+    ) {
+        let mut arrived = Vec::with_capacity(HAND_OVER);
+        loop {
+            let now = Instant::now();
+            self.take(now);
+            // While an entrypoint request is in hand the ones behind it keep their place (O2).
+            let asked = self.in_hand.entrypoint_keys();
+            if let Some(item) = self.queue.expired(now, &asked) {
+                if let Request::Entrypoint(request) = item.request {
+                    let process = request.process;
+                    self.handler.again(request).await;
+                    self.queue.told_again(ToldAgain { process, at: now }, now);
+                }
+                continue;
+            }
+            let wake_at = self.queue.wake_at(now, &asked);
+            self.tell();
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                count = requests.recv_many(&mut arrived, HAND_OVER) => {
+                    if count == 0 {
+                        return;
+                    }
+                    for item in arrived.drain(..) {
+                        self.arrive(item).await;
+                    }
+                }
+                told_again = self.in_hand.finish() => {
+                    let now = Instant::now();
+                    for told in told_again {
+                        self.queue.told_again(told, now);
+                    }
+                }
+                () = sleep_until(wake_at) => {}
             }
         }
     }
-}
 
-async fn run<H: Handler>(
-    handler: Arc<H>,
-    mut queue: Queue<H::Message>,
-    mut requests: mpsc::Receiver<Item<H::Message>>,
-    publish: watch::Sender<Progress>,
-    cancel: CancellationToken,
-) {
-    let mut in_hand = InHand::Nothing;
-    loop {
-        let now = Instant::now();
-        if matches!(in_hand, InHand::Nothing)
-            && let Some(item) = queue.next(now)
+    async fn arrive(&mut self, item: Item<H::Message>) {
+        let Item { request, arrived } = item;
+        let full = |from| self.queue.len() >= from;
+        if self.options.fold_from.is_some_and(full)
+            && let Request::Message(message) = &request
+            && let Some(superseded) = self.queue.take_superseded(message)
         {
-            let name = describe(&item.request);
-            publish.send_modify(|progress| progress.in_hand = Some((name, now)));
-            in_hand = take(&handler, &queue, item, now);
+            self.handler.superseded(superseded).await;
         }
-        // While an entrypoint request is in hand the ones behind it keep their place (O2).
-        let bounded = !matches!(in_hand, InHand::Entrypoint(..));
-        if bounded && let Some(item) = queue.expired(now) {
-            if let Request::Entrypoint(request) = item.request {
-                queue.told_again(request.process, now);
-                handler.again(request).await;
+        self.queue.push(request, arrived);
+    }
+
+    /// Takes in hand what may be.
+    fn take(&mut self, now: Instant) {
+        let room = match self.options.mode {
+            Mode::Queue => 1,
+            Mode::Lanes => LANES,
+        };
+        while self.in_hand.len() < room && !self.queue.is_empty() {
+            let Some(run) = self.queue.next(now, &self.in_hand.keys()) else {
+                return;
+            };
+            let handler = Arc::clone(&self.handler);
+            self.in_hand.add(run, now, async move |run| match run {
+                Run::Entrypoints(run) => handler.entrypoints(run).await,
+                Run::Messages(run) => {
+                    handler.messages(run).await;
+                    Vec::new()
+                }
+            });
+        }
+    }
+
+    fn tell(&self) {
+        let waiting = self.queue.len();
+        let runs = self.in_hand.len();
+        let oldest = self.in_hand.oldest_number();
+        self.publish.send_if_modified(|progress| {
+            let now = (progress.waiting, progress.runs, progress.oldest);
+            let changed = now != (waiting, runs, oldest);
+            if changed {
+                *progress = Progress {
+                    waiting,
+                    runs,
+                    in_hand: self.in_hand.oldest(),
+                    oldest,
+                };
             }
-            continue;
-        }
-        publish.send_if_modified(|progress| {
-            let changed = progress.waiting != queue.len();
-            progress.waiting = queue.len();
             changed
         });
-        let wake_at = if bounded { queue.wake_at(now) } else { None };
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            item = requests.recv() => match item {
-                Some(Item { request, arrived }) => queue.push(request, arrived),
-                None => return,
-            },
-            told_again = in_hand.finish() => {
-                if let Some(process) = told_again {
-                    queue.told_again(process, Instant::now());
-                }
-                in_hand = InHand::Nothing;
-                publish.send_modify(|progress| progress.in_hand = None);
-            }
-            () = sleep_until(wake_at) => {}
-        }
-    }
-}
-
-fn take<H: Handler>(
-    handler: &Arc<H>,
-    queue: &Queue<H::Message>,
-    item: Item<H::Message>,
-    now: Instant,
-) -> InHand {
-    let deadline = queue.deadline(&item).unwrap_or(now);
-    let handler = Arc::clone(handler);
-    match item.request {
-        Request::Entrypoint(request) => {
-            let process = request.process;
-            let work = async move { handler.entrypoint(request, deadline).await };
-            InHand::Entrypoint(process, Box::pin(work))
-        }
-        Request::Message(message) => {
-            InHand::Message(Box::pin(async move { handler.message(message).await }))
-        }
-    }
-}
-
-fn describe(request: &Request<impl Display>) -> String {
-    match request {
-        Request::Entrypoint(request) => format!("entrypoint request of {}", request.process),
-        Request::Message(message) => message.to_string(),
     }
 }
 

@@ -2,46 +2,54 @@
 //!
 //! Pure: time comes in as an argument. The rules are in `rfc/7-ordering.md`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use halink::{EntrypointRequest, Fid};
+use halink::Fid;
 use tokio::time::Instant;
+
+use super::request::{Asked, Item, Key, Message, Request, Run, ToldAgain};
 
 /// A process is told EAGAIN at most once in this time (7/ORDER, O6). Motr asks again at once.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// What waits for its turn.
-#[derive(Debug)]
-pub enum Request<M> {
-    /// A process asks for the entrypoint.
-    Entrypoint(EntrypointRequest),
-    /// A message whose handling needs Consul.
-    Message(M),
-}
+/// Requests in one run. Two transactions full of process events, or an answer to a burst of
+/// starting processes; what is more waits for the next run.
+pub const RUN_MAX: usize = 64;
 
-/// A request with the moment it arrived.
-#[derive(Debug)]
-pub struct Item<M> {
-    /// The request.
-    pub request: Request<M>,
-    /// When its callback ran.
-    pub arrived: Instant,
+/// Requests that mode `lanes` looks at for one that nothing keeps waiting. Beyond it a request
+/// waits as in mode `queue`.
+const SCAN_MAX: usize = 1_024;
+
+/// Which requests are kept in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All of them (5/HAX).
+    Queue,
+    /// Those of one link, and those about one process.
+    Lanes,
 }
 
 /// Requests in the order of arrival.
 #[derive(Debug)]
 pub struct Queue<M> {
-    items: VecDeque<Item<M>>,
+    mode: Mode,
+    items: BTreeMap<u64, Item<M>>,
+    /// The entrypoint requests among the items.
+    entrypoints: BTreeSet<u64>,
+    arrivals: u64,
     told_again: HashMap<Fid, Instant>,
     timeout: Duration,
 }
 
-impl<M> Queue<M> {
+impl<M: Message> Queue<M> {
     /// An empty queue; `timeout` is the bound of an entrypoint request (7/ORDER, O5).
-    pub fn new(timeout: Duration) -> Self {
+    pub fn new(mode: Mode, timeout: Duration) -> Self {
         Self {
-            items: VecDeque::new(),
+            mode,
+            items: BTreeMap::new(),
+            entrypoints: BTreeSet::new(),
+            arrivals: 0,
             told_again: HashMap::new(),
             timeout,
         }
@@ -59,50 +67,183 @@ impl<M> Queue<M> {
 
     /// Adds a request at the end.
     pub fn push(&mut self, request: Request<M>, arrived: Instant) {
-        self.items.push_back(Item { request, arrived });
+        let number = self.arrivals;
+        self.arrivals += 1;
+        if matches!(request, Request::Entrypoint(_)) {
+            self.entrypoints.insert(number);
+        }
+        self.items.insert(number, Item { request, arrived });
     }
 
-    /// Takes the request whose turn it is. While the first entrypoint request is paused, all
-    /// entrypoint requests wait and the others pass.
-    pub fn next(&mut self, now: Instant) -> Option<Item<M>> {
+    /// Takes the requests whose turn it is; `busy` is what those in hand are to be kept in order
+    /// with. In mode `queue` it is called while nothing is in hand.
+    ///
+    /// A paused entrypoint request holds back what must stay behind it: in mode `queue` later
+    /// entrypoint requests, in mode `lanes` what shares a key with it.
+    pub fn next(&mut self, now: Instant, busy: &HashSet<Key>) -> Option<Run<M>> {
+        let taken = match self.mode {
+            Mode::Queue => self.adjacent(now),
+            Mode::Lanes => self.unblocked(now, busy),
+        };
+        self.take(&taken)
+    }
+
+    /// The run at the head: requests that join the first one, until one that does not.
+    fn adjacent(&self, now: Instant) -> Vec<u64> {
+        let mut taken: Vec<u64> = Vec::new();
+        let mut first: Option<&Request<M>> = None;
         let mut paused = false;
-        let position = self.items.iter().position(|item| match &item.request {
-            Request::Message(_) => true,
-            Request::Entrypoint(_) if paused => false,
-            Request::Entrypoint(request) => {
-                paused = self
-                    .paused_until(request.process)
-                    .is_some_and(|until| until > now);
-                !paused
+        for (number, item) in &self.items {
+            if let Request::Entrypoint(request) = &item.request {
+                paused = paused || self.is_paused(request.process, now);
+                if paused {
+                    continue;
+                }
             }
-        })?;
-        self.items.remove(position)
+            match first {
+                None => first = Some(&item.request),
+                Some(first) if !item.request.joins(first) => break,
+                Some(_) => {}
+            }
+            taken.push(*number);
+            if taken.len() == RUN_MAX {
+                break;
+            }
+        }
+        taken
     }
 
-    /// Takes the first entrypoint request if it has waited up to its bound: it is to be
-    /// answered EAGAIN. Call it only while no entrypoint request is in hand (7/ORDER, O2).
-    pub fn expired(&mut self, now: Instant) -> Option<Item<M>> {
-        let position = self.first_entrypoint()?;
-        if self.deadline(&self.items[position])? > now {
+    /// The first request that nothing before it or in hand keeps waiting, and those that join it.
+    fn unblocked(&self, now: Instant, busy: &HashSet<Key>) -> Vec<u64> {
+        let mut taken: Vec<u64> = Vec::new();
+        let mut first: Option<&Request<M>> = None;
+        let mut blocked = busy.clone();
+        for (number, item) in self.items.iter().take(SCAN_MAX) {
+            let paused = match &item.request {
+                Request::Entrypoint(request) => self.is_paused(request.process, now),
+                Request::Message(_) => false,
+            };
+            let joins = first.is_none_or(|first| item.request.joins(first));
+            if paused || !joins || item.request.keys().any(|key| blocked.contains(&key)) {
+                blocked.extend(item.request.keys());
+                continue;
+            }
+            first = first.or(Some(&item.request));
+            taken.push(*number);
+            if taken.len() == RUN_MAX {
+                break;
+            }
+        }
+        taken
+    }
+
+    fn take(&mut self, taken: &[u64]) -> Option<Run<M>> {
+        let mut entrypoints = Vec::new();
+        let mut messages = Vec::new();
+        for number in taken {
+            let Some(item) = self.items.remove(number) else {
+                continue;
+            };
+            let deadline = self.deadline(&item);
+            match item.request {
+                Request::Entrypoint(request) => {
+                    self.entrypoints.remove(number);
+                    let deadline = deadline.unwrap_or(item.arrived);
+                    entrypoints.push(Asked {
+                        request,
+                        arrived: item.arrived,
+                        deadline,
+                    });
+                }
+                Request::Message(message) => messages.push(message),
+            }
+        }
+        if !entrypoints.is_empty() {
+            Some(Run::Entrypoints(entrypoints))
+        } else if !messages.is_empty() {
+            Some(Run::Messages(messages))
+        } else {
+            None
+        }
+    }
+
+    /// Takes an entrypoint request that has waited up to its bound: it is to be answered EAGAIN.
+    /// In mode `queue` only the first may go, and only while none is in hand (7/ORDER, O2); in
+    /// mode `lanes` the first of its process, if none of that process is in hand.
+    pub fn expired(&mut self, now: Instant, busy: &HashSet<Key>) -> Option<Item<M>> {
+        let number = match self.mode {
+            Mode::Queue => self
+                .entrypoints
+                .first()
+                .copied()
+                .filter(|_| busy.is_empty()),
+            Mode::Lanes => self
+                .first_of_each(busy)
+                .into_iter()
+                .find(|(_, item)| self.deadline(item).is_some_and(|at| at <= now))
+                .map(|(number, _)| number),
+        }?;
+        let item = self.items.get(&number)?;
+        if self.deadline(item)? > now {
             return None;
         }
-        self.items.remove(position)
+        self.entrypoints.remove(&number);
+        self.items.remove(&number)
     }
 
     /// When `next` or `expired` may have a new answer though nothing has arrived.
-    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let item = &self.items[self.first_entrypoint()?];
-        let Request::Entrypoint(request) = &item.request else {
-            return None;
+    pub fn wake_at(&self, now: Instant, busy: &HashSet<Key>) -> Option<Instant> {
+        let first = match self.mode {
+            Mode::Queue if !busy.is_empty() => return None,
+            Mode::Queue => {
+                let number = self.entrypoints.first()?;
+                vec![(*number, self.items.get(number)?)]
+            }
+            Mode::Lanes => self.first_of_each(busy),
         };
-        match self.paused_until(request.process) {
-            Some(until) if until > now => Some(until),
-            _ => self.deadline(item),
+        let wakes = first.into_iter().filter_map(|(_, item)| {
+            let Request::Entrypoint(request) = &item.request else {
+                return None;
+            };
+            match self.paused_until(request.process) {
+                Some(until) if until > now => Some(until),
+                _ => self.deadline(item),
+            }
+        });
+        wakes.min()
+    }
+
+    /// Takes out the message that `later` supersedes.
+    pub fn take_superseded(&mut self, later: &M) -> Option<M> {
+        let supersedes = |item: &Item<M>| match &item.request {
+            Request::Message(message) => later.supersedes(message),
+            Request::Entrypoint(_) => false,
+        };
+        let found = self.items.iter().rev().find(|(_, item)| supersedes(item));
+        let number = *found?.0;
+        match self.items.remove(&number)?.request {
+            Request::Message(message) => Some(message),
+            Request::Entrypoint(_) => None,
         }
     }
 
+    /// The first entrypoint request of each process of which none is in hand.
+    fn first_of_each(&self, busy: &HashSet<Key>) -> Vec<(u64, &Item<M>)> {
+        let mut seen = HashSet::new();
+        let numbers = self.entrypoints.iter();
+        let items = numbers.filter_map(|number| Some((*number, self.items.get(number)?)));
+        items
+            .filter(|(_, item)| match &item.request {
+                Request::Entrypoint(request) => {
+                    seen.insert(request.process) && !busy.contains(&Key::Process(request.process))
+                }
+                Request::Message(_) => false,
+            })
+            .collect()
+    }
+
     /// Until when an entrypoint request may wait; `None` for other requests.
-    pub fn deadline(&self, item: &Item<M>) -> Option<Instant> {
+    fn deadline(&self, item: &Item<M>) -> Option<Instant> {
         let Request::Entrypoint(request) = &item.request else {
             return None;
         };
@@ -114,121 +255,21 @@ impl<M> Queue<M> {
     }
 
     /// Notes that a process was told EAGAIN.
-    pub fn told_again(&mut self, process: Fid, now: Instant) {
+    pub fn told_again(&mut self, told: ToldAgain, now: Instant) {
         self.told_again.retain(|_, at| *at + PAUSE > now);
-        self.told_again.insert(process, now);
+        self.told_again.insert(told.process, told.at);
     }
 
-    fn first_entrypoint(&self) -> Option<usize> {
-        self.items
-            .iter()
-            .position(|item| matches!(item.request, Request::Entrypoint(_)))
+    #[cfg(test)]
+    pub(super) fn pauses(&self) -> usize {
+        self.told_again.len()
     }
 
     fn paused_until(&self, process: Fid) -> Option<Instant> {
         self.told_again.get(&process).map(|at| *at + PAUSE)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use halink::RequestId;
-
-    const TIMEOUT: Duration = Duration::from_secs(2);
-
-    fn entrypoint(process: u64, number: u64) -> Request<()> {
-        Request::Entrypoint(EntrypointRequest {
-            req_id: RequestId { hi: 0, lo: number },
-            endpoint: "unix:/p".to_owned(),
-            process: Fid::new(0x7200_0000_0000_0001, process),
-            git_rev: String::new(),
-            pid: 1,
-            first: false,
-        })
-    }
-
-    fn number(item: Option<Item<()>>) -> Option<u64> {
-        match item?.request {
-            Request::Entrypoint(request) => Some(request.req_id.lo),
-            Request::Message(_) => None,
-        }
-    }
-
-    fn process(n: u64) -> Fid {
-        Fid::new(0x7200_0000_0000_0001, n)
-    }
-
-    #[test]
-    fn turns_come_in_the_order_of_arrival() {
-        let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
-        for n in 0..3 {
-            queue.push(entrypoint(n, n), now);
-        }
-        assert_eq!(number(queue.next(now)), Some(0));
-        assert_eq!(number(queue.next(now)), Some(1));
-        assert_eq!(number(queue.next(now)), Some(2));
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn only_the_first_entrypoint_request_expires_and_only_at_its_bound() {
-        let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
-        queue.push(entrypoint(1, 1), now);
-        queue.push(entrypoint(2, 2), now + TIMEOUT / 2);
-        assert_eq!(queue.wake_at(now), Some(now + TIMEOUT));
-        assert_eq!(number(queue.expired(now + TIMEOUT / 2)), None);
-        assert_eq!(number(queue.expired(now + TIMEOUT)), Some(1));
-        assert_eq!(number(queue.expired(now + TIMEOUT)), None);
-        assert_eq!(number(queue.expired(now + TIMEOUT + TIMEOUT / 2)), Some(2));
-        assert_eq!(queue.wake_at(now), None);
-    }
-
-    #[test]
-    fn a_process_told_again_is_paused_and_holds_the_entrypoint_requests_behind_it() {
-        let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
-        queue.told_again(process(1), now);
-        queue.push(entrypoint(1, 1), now);
-        queue.push(entrypoint(2, 2), now);
-        assert_eq!(number(queue.next(now)), None);
-        assert_eq!(queue.wake_at(now), Some(now + PAUSE));
-        assert_eq!(number(queue.next(now + PAUSE)), Some(1));
-        assert_eq!(number(queue.next(now + PAUSE)), Some(2));
-    }
-
-    #[test]
-    fn the_bound_runs_from_the_end_of_a_pause() {
-        for timeout in [PAUSE / 4, PAUSE * 2] {
-            let now = Instant::now();
-            let mut queue = Queue::new(timeout);
-            queue.told_again(process(1), now);
-            queue.push(entrypoint(1, 1), now);
-            let bound = now + PAUSE + timeout;
-            assert_eq!(number(queue.expired(bound - timeout / 2)), None);
-            assert_eq!(number(queue.expired(bound)), Some(1));
-        }
-    }
-
-    #[test]
-    fn a_pause_that_ended_before_the_arrival_does_not_move_the_bound() {
-        let now = Instant::now();
-        let mut queue = Queue::new(TIMEOUT);
-        queue.told_again(process(1), now);
-        queue.push(entrypoint(1, 1), now + PAUSE * 2);
-        assert_eq!(number(queue.expired(now + PAUSE * 2 + TIMEOUT)), Some(1));
-    }
-
-    #[test]
-    fn pauses_are_forgotten() {
-        let now = Instant::now();
-        let mut queue = Queue::<()>::new(TIMEOUT);
-        for n in 0..100 {
-            queue.told_again(process(n), now);
-        }
-        queue.told_again(process(100), now + PAUSE);
-        assert_eq!(queue.told_again.len(), 1);
+    fn is_paused(&self, process: Fid, now: Instant) -> bool {
+        self.paused_until(process).is_some_and(|until| until > now)
     }
 }

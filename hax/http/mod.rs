@@ -5,7 +5,11 @@
 //! |---|---|
 //! | `GET /` | alive: version and uptime |
 //! | `GET /v1/status` | state of the bridge |
+//! | `GET /metrics` | counters and latencies, in the text format of Prometheus |
 //! | `POST /`, `POST /watch/service` | payload of a `service` watch |
+//! | `GET /v1/dead-letters` | messages that Consul refuses for good |
+//! | `POST /v1/dead-letters/replay`, `/v1/dead-letters/ID/replay` | handle all, or that one, again |
+//! | `DELETE /v1/dead-letters/ID` | acknowledge it and write nothing |
 //! | `POST /watch/checks`, `/watch/nodes`, `/watch/keyprefix` | payload of those watches |
 //!
 //! Payloads are parsed here, and reach the bridge as [`WatchUpdate`]s, one at a time and
@@ -13,6 +17,7 @@
 //! `error`, a short code, and `detail`: what, where, and what to do.
 
 mod body;
+mod dead_letters;
 mod lane;
 mod payload;
 mod reply;
@@ -26,10 +31,12 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
+pub use payload::{Watch, parse as parse_payload};
+pub use reply::Refusal;
 pub use router::router;
 pub use server::serve;
 
-use crate::bridge::{BridgeHandle, update::WatchUpdate};
+use crate::bridge::{BridgeHandle, LetterRow, update::WatchUpdate};
 pub use crate::bridge::{WatchError, WatchOutcome};
 
 /// What the server needs of the bridge.
@@ -43,6 +50,18 @@ pub trait Bridge: Clone + Send + Sync + 'static {
 
     /// The state of the bridge, for people and monitoring.
     fn status(&self) -> impl Future<Output = serde_json::Value> + Send;
+
+    /// Messages that Consul refuses for good.
+    fn dead_letters(&self) -> Vec<LetterRow>;
+
+    /// Hands one dead letter, or all, to the dispatcher again; returns their IDs.
+    fn replay(&self, id: Option<u64>) -> impl Future<Output = Vec<u64>> + Send;
+
+    /// Acknowledges a dead letter without writing it; returns whether it was there.
+    fn discard(&self, id: u64) -> impl Future<Output = bool> + Send;
+
+    /// What Prometheus is told. It does not wait for anything.
+    fn metrics(&self) -> String;
 }
 
 impl Bridge for BridgeHandle {
@@ -53,6 +72,22 @@ impl Bridge for BridgeHandle {
     async fn status(&self) -> serde_json::Value {
         // Every member is plain data, so this fails never; if it did, the reply would say so.
         serde_json::to_value(Self::status(self)).unwrap_or_else(|error| error.to_string().into())
+    }
+
+    fn dead_letters(&self) -> Vec<LetterRow> {
+        Self::dead_letters(self)
+    }
+
+    async fn replay(&self, id: Option<u64>) -> Vec<u64> {
+        Self::replay(self, id).await
+    }
+
+    async fn discard(&self, id: u64) -> bool {
+        Self::discard(self, id).await
+    }
+
+    fn metrics(&self) -> String {
+        Self::metrics(self)
     }
 }
 

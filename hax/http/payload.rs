@@ -33,15 +33,22 @@ const NAME_MAX: usize = 255;
 
 /// Which watch a payload is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watch {
+pub enum Watch {
+    /// `service`: the instances of a service, with their checks.
     Service,
+    /// `checks`: checks of services and nodes.
     Checks,
+    /// `nodes`: names of nodes.
     Nodes,
+    /// `keyprefix`: pairs of KV.
     KeyPrefix,
 }
 
 /// Parses a payload. Empty and `null` mean an empty list, as Consul sends them.
-pub(super) fn parse(watch: Watch, body: &[u8]) -> Result<WatchUpdate, Refusal> {
+///
+/// # Errors
+/// [`Refusal::MalformedJson`] and [`Refusal::InvalidPayload`].
+pub fn parse(watch: Watch, body: &[u8]) -> Result<WatchUpdate, Refusal> {
     Ok(match watch {
         Watch::Service => WatchUpdate::Services(list(body)?.into_iter().map(service).collect()),
         Watch::Checks => checks(list(body)?),

@@ -14,27 +14,40 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub enum Refusal {
+    /// No resource has this path.
     #[error(
-        "no such resource: {path}; resources are /, /v1/status and /watch/{{service,checks,nodes,keyprefix}}"
+        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters and /watch/{{service,checks,nodes,keyprefix}}"
     )]
     NotFound { path: String },
+    /// The resource has no such method.
     #[error("{method} is not possible on {path}; the Allow header names what is")]
     MethodNotAllowed { method: String, path: String },
+    /// Where the JSON ends to be JSON.
     #[error("the body is not JSON: {0}")]
     MalformedJson(String),
+    /// Where in the payload is what it must not be.
     #[error("{path}: {what}")]
     InvalidPayload { path: String, what: String },
+    /// The limit, in bytes.
     #[error("the body is larger than {limit} bytes; raise http.body_limit, or narrow the watch")]
     TooLarge { limit: usize },
+    /// The limit, in seconds.
     #[error("the body did not arrive within {seconds} s; send it faster, or in smaller parts")]
     Timeout { seconds: u64 },
+    /// Why.
     #[error("the body could not be read: {0}; check its framing, and send it again")]
     BrokenBody(String),
+    /// What there is too much of.
     #[error("{0}")]
     Busy(&'static str),
+    /// Which.
+    #[error("there is no dead letter {0:?}; GET /v1/dead-letters lists them with their `id`")]
+    NoDeadLetter(String),
+    /// The bridge does not take it.
     #[error(transparent)]
     Bridge(#[from] WatchError),
+    /// The server is at fault.
     #[error("the request failed inside hax; the log says where")]
     Internal,
 }
@@ -54,6 +67,7 @@ impl Refusal {
             }
             Self::Bridge(WatchError::Consul) => (StatusCode::SERVICE_UNAVAILABLE, "consul"),
             Self::Bridge(WatchError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::NoDeadLetter(_) => (StatusCode::NOT_FOUND, "no_dead_letter"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Budget, Received};
+use super::dead_letters;
 use super::lane::Lane;
 use super::payload::{self, Watch};
 use super::reply::Refusal;
 use super::{Bridge, Limits, WatchError, WatchOutcome};
 use crate::bridge::update::WatchUpdate;
+use crate::metrics::Text;
 
 /// Bytes of a body up to which parsing takes no longer than a runtime's thread may be kept.
 const PARSE_INLINE_MAX: usize = 64 << 10;
@@ -28,7 +31,7 @@ const PARSE_INLINE_MAX: usize = 64 << 10;
 /// What every handler sees.
 #[derive(Clone)]
 pub(super) struct Shared<B> {
-    bridge: B,
+    pub(super) bridge: B,
     limits: Arc<Limits>,
     budget: Budget,
     lane: Lane,
@@ -69,10 +72,12 @@ pub(super) fn routes<B: Bridge>(shared: Shared<B>) -> Router {
     Router::new()
         .route("/", get(alive::<B>).merge(post_of(Watch::Service)))
         .route("/v1/status", get(status::<B>))
+        .route("/metrics", get(metrics::<B>))
         .route("/watch/service", post_of(Watch::Service))
         .route("/watch/checks", post_of(Watch::Checks))
         .route("/watch/nodes", post_of(Watch::Nodes))
         .route("/watch/keyprefix", post_of(Watch::KeyPrefix))
+        .merge(dead_letters::routes())
         .fallback(async |request: Request| Refusal::NotFound {
             path: request.uri().path().to_owned(),
         })
@@ -96,6 +101,11 @@ async fn status<B: Bridge>(State(shared): State<Shared<B>>) -> Result<Response, 
     let status = timeout(shared.limits.status_timeout, shared.bridge.status()).await;
     let status = status.map_err(|_| Refusal::Busy("the bridge did not tell its status in time"))?;
     Ok(Json(status).into_response())
+}
+
+async fn metrics<B: Bridge>(State(shared): State<Shared<B>>) -> Response {
+    let content_type = [(header::CONTENT_TYPE, Text::CONTENT_TYPE)];
+    (content_type, shared.bridge.metrics()).into_response()
 }
 
 async fn post_watch<B: Bridge>(

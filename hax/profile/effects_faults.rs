@@ -134,7 +134,7 @@ fn an_event_takes_one_transaction_and_three_with_161_drives() {
             format!(r#"{{"sdev": "{sdev}", "state": "{state}"}}"#),
         ));
     }
-    let tree = ConfTree::parse(
+    let tree = ConfTree::parse_related(
         pairs
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_bytes())),

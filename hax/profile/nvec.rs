@@ -211,7 +211,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| (key, value.replace("M0_NC_UNKNOWN", stored)));
             let changed: Vec<_> = changed.collect();
-            let tree = ConfTree::parse(
+            let tree = ConfTree::parse_related(
                 changed
                     .iter()
                     .map(|(key, value)| (key.as_str(), value.as_bytes())),

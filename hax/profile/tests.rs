@@ -16,7 +16,7 @@ pub(crate) fn small_tree() -> (ConfTree, Vec<(String, String)>) {
             (pair["key"].as_str().unwrap().to_owned(), value)
         })
         .collect();
-    let tree = ConfTree::parse(
+    let tree = ConfTree::parse_related(
         pairs
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_bytes())),

@@ -254,6 +254,16 @@ const char *hax_bridge_backend(void);
 /** Version of that backend, for people. */
 const char *hax_bridge_version(void);
 
+/** A link that a broadcast goes to, and what became of the message there. */
+struct hax_broadcast_link {
+	/** In. */
+	uint64_t link;
+	/** Out: of the message, if rc is 0. */
+	uint64_t tag;
+	/** Out: as of hax_bridge_send_nvec() for this link. */
+	int      rc;
+};
+
 /**
  * Says where the library may leave files: trace files of 16 MiB, one for each
  * run.  It sets environment variables: before init, and while the process has
@@ -275,12 +285,24 @@ int hax_bridge_init(struct hax_bridge **out, const char *node_uuid,
 		    const struct hax_callbacks *callbacks);
 
 /**
+ * Bounds what is received over all links and not yet delivered; before start.
+ * The embedded backend stops reading links at the bound (rfc/6-wire.md);
+ * libmotr has no flow control and ignores it.
+ *
+ * @param max  messages; one with more than 2 KiB of content counts as several
+ * @return 0; -EINVAL; -EALREADY: started
+ */
+int hax_bridge_set_queue_max(struct hax_bridge *b, uint32_t max);
+
+/**
  * Listens on `endpoint` and connects the process to itself.  Blocks until the
  * entrypoint request of this very process has been answered with rc 0: answer
  * it from the callback, or from a thread adopted before.
  *
  * @return 0 or a negative errno; after an error the interface can be started
- *         again or finalised.  -EALREADY: it is started, and stays so
+ *         again or finalised.  -EINVAL: the endpoint has no form of the backend;
+ *         -EPROTONOSUPPORT: libmotr lacks the transport that it needs;
+ *         -EALREADY: it is started, and stays so
  */
 int hax_bridge_start(struct hax_bridge *b, const char *endpoint,
 		     const struct hax_fid *process,
@@ -335,6 +357,17 @@ int hax_bridge_send_process_event(struct hax_bridge *b, uint64_t link,
 				  const struct hax_fid *process,
 				  const struct hax_conf_event *event,
 				  uint64_t *tag);
+
+/**
+ * hax_bridge_send_nvec() on each of `nr` links, in this order.  The message is
+ * made once, with one time.  A link that it cannot be sent on keeps it from no
+ * other.
+ *
+ * @return 0: see the rc of each link; -EINVAL; -ENOMEM: it was sent on none
+ */
+int hax_bridge_broadcast_nvec(struct hax_bridge *b,
+			      const struct hax_nvec *nvec,
+			      struct hax_broadcast_link *to, uint32_t nr);
 
 /**
  * The peer need not send the message again.  Once for each message, in any order.

@@ -42,6 +42,8 @@ extern const struct test tests_link[];
 extern const struct test tests_message[];
 extern const struct test tests_frame[];
 extern const struct test tests_limit[];
+extern const struct test tests_broadcast[];
+extern const struct test tests_room[];
 extern const struct test tests_stress[];
 
 /* Messages of the long runs; fewer under valgrind. */

@@ -28,7 +28,8 @@ int main(int argc, char **argv)
 {
 	const struct test *const all[] = {
 		tests_registry, tests_start, tests_link,  tests_message,
-		tests_frame, tests_limit, tests_stress,
+		tests_frame, tests_limit, tests_broadcast, tests_room,
+		tests_stress,
 	};
 	const char *text = getenv("HAX_CTEST_SCALE");
 	unsigned    nr = 0;

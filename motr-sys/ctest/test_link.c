@@ -244,9 +244,9 @@ static void link_failed_rule(void)
 	lb = up(&u, &b, 1);
 	lo = up(&u, &other, 2);
 
-	/* First-ever FAILED, and again: nothing was said before. */
+	/* First-ever FAILED, and a repeated one that is ignored. */
 	user_say(&u, a.process, 2, 1);
-	user_say(&u, a.process, 2, 0);
+	user_say(&u, a.process, 2, 1);
 	/* FAILED of something that is no process. */
 	user_say(&u, (struct hax_fid){ 0x7300000000000001, 1 }, 1, 1);
 	user_say(&u, (struct hax_fid){ 0x7300000000000001, 1 }, 2, 1);
@@ -292,7 +292,15 @@ static void link_failed_rule(void)
 	CHECK_EQ(user_next(&u, EV_MSG, lo).tag, tag);
 	CHECK_EQ(hax_bridge_delivered(u.bridge, lo, tag), 0);
 	peer_expect_delivered(&other, tag);
-	peer_close(&other);
+
+	/* One that is not ignored drops, also where nothing else was said. */
+	user_say(&u, other.process, 2, 0);
+	tag = peer_event(&other, 1);
+	CHECK_EQ(user_next(&u, EV_MSG, lo).tag, tag);
+	user_say(&u, other.process, 2, 0);
+	user_link(&u, HAX_LINK_DISCONNECTING, lo);
+	user_link(&u, HAX_LINK_DISCONNECTED, lo);
+	peer_expect_end(&other);
 	user_down(&u);
 }
 

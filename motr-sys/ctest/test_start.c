@@ -22,7 +22,11 @@ static void expect_own(struct user *u, uint64_t type, uint64_t event,
 	CHECK_EQ(ev.msg.u.event.type, subject);
 	CHECK_EQ(ev.msg.u.event.pid, getpid());
 	CHECK_EQ(ev.msg.fid.key, fid.key);
-	CHECK_EQ(ev.msg.source_process.key, OWN_PROCESS.key);
+	/* An event of a process names no source. */
+	CHECK_EQ(ev.msg.source_process.key,
+		 type == HAX_MSG_EVENT_SERVICE ? OWN_PROCESS.key : 0);
+	CHECK_EQ(ev.msg.source_service.key,
+		 type == HAX_MSG_EVENT_SERVICE ? fid.key : 0);
 	CHECK(ev.msg.time != 0);
 	CHECK_EQ(ev.tag % 2, 0);
 }
@@ -53,16 +57,16 @@ static void start_reply_in_callback(void)
 					     NULL, 0, NULL, NULL), -ENOENT);
 	expect_own(&u, P, 0, OWN_PROCESS, M0D);
 	expect_own(&u, S, 0, OWN_HA, HA);
-	expect_own(&u, S, 0, OWN_RM, RMS);
 	expect_own(&u, S, 1, OWN_HA, HA);
+	expect_own(&u, S, 0, OWN_RM, RMS);
 	expect_own(&u, S, 1, OWN_RM, RMS);
 	expect_own(&u, P, 1, OWN_PROCESS, M0D);
 	hax_bridge_stop(u.bridge);
 	expect_own(&u, P, 2, OWN_PROCESS, M0D);
-	expect_own(&u, S, 2, OWN_HA, HA);
 	expect_own(&u, S, 2, OWN_RM, RMS);
-	expect_own(&u, S, 3, OWN_HA, HA);
 	expect_own(&u, S, 3, OWN_RM, RMS);
+	expect_own(&u, S, 2, OWN_HA, HA);
+	expect_own(&u, S, 3, OWN_HA, HA);
 	expect_own(&u, P, 3, OWN_PROCESS, M0D);
 	CHECK_EQ(user_next(&u, EV_LINK, self).link_kind,
 		 HAX_LINK_DISCONNECTING);

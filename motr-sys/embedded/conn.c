@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections: accept, read, write, close. */
+/* Connections: accept, read, close, and when to write. */
 #include "embedded.h"
 
 #include <arpa/inet.h>
@@ -15,8 +15,6 @@
 
 enum {
 	IN_MIN       = 4096,
-	/** A larger buffer for writing is given back when it is empty. */
-	OUT_KEEP     = 16384,
 	/** Reads of one connection before others get their turn. */
 	READS_MAX    = 8,
 	/** Connections accepted before those we have get their turn. */
@@ -85,6 +83,7 @@ static struct emb_conn *conn_new(emb_t *e, int fd,
 	emb_list_init(&c->reqs);
 	peer_name(c, addr);
 	c->deadline_ms = emb_now_ms() + EMB_FIRST_FRAME_MS;
+	emb_list_init(&c->in_waiting);
 	emb_list_init(&c->in_timed);
 	emb_list_add(&e->timed, &c->in_timed);
 	emb_list_add(&e->conns, &c->in_all);
@@ -182,6 +181,7 @@ void emb_conn_close(emb_t *e, struct emb_conn *c)
 		emb_link_unbind(c->link);
 	emb_list_del(&c->in_touched);
 	emb_list_del(&c->in_timed);
+	emb_list_del(&c->in_waiting);
 	emb_list_del(&c->in_all);
 	emb_list_add(&e->dead, &c->in_all);
 	e->conns_nr--;
@@ -216,109 +216,28 @@ void emb_conn_expire(emb_t *e, uint64_t now_ms)
 	}
 }
 
-static size_t out_waiting(const struct emb_conn *c)
-{
-	return c->out_end - c->out_at;
-}
-
-int emb_conn_put(struct emb_conn *c, const uint8_t *data, size_t len)
-{
-	if (c->out_at > 0 && c->out_cap - c->out_end < len) {
-		memmove(c->out, c->out + c->out_at, out_waiting(c));
-		c->out_end -= c->out_at;
-		c->out_at = 0;
-	}
-	if (c->out_cap - c->out_end < len) {
-		size_t   cap = c->out_cap == 0 ? IN_MIN : c->out_cap;
-		uint8_t *out;
-
-		while (cap - c->out_end < len)
-			cap *= 2;
-		out = realloc(c->out, cap);
-		if (out == NULL)
-			return -ENOMEM;
-		c->out = out;
-		c->out_cap = cap;
-	}
-	memcpy(c->out + c->out_end, data, len);
-	c->out_end += len;
-	return 0;
-}
-
-/* Moves acknowledgements and messages of the link into the buffer. */
-static int fill(struct emb_conn *c)
-{
-	struct m0_ha_link *hl = c->link;
-	uint8_t            frame[WIRE_DELIVERED_LEN];
-	int                rc = 0;
-
-	if (c->state != EMB_CONN_BOUND)
-		return 0;
-	while (rc == 0 && !emb_list_is_empty(&hl->acks)) {
-		struct emb_in *in = HAX_CONTAINER_OF(
-			hl->acks.next, struct emb_in, in_list);
-
-		rc = emb_conn_put(c, frame,
-				  wire_delivered_encode(frame, sizeof frame,
-							in->tag));
-		if (rc == 0) {
-			emb_list_del(&in->in_list);
-			free(in);
-		}
-	}
-	while (rc == 0 && hl->unsent != &hl->out &&
-	       out_waiting(c) < EMB_OUT_HIGH) {
-		struct emb_out *out =
-			HAX_CONTAINER_OF(hl->unsent, struct emb_out, in_link);
-
-		if (!out->acked) {
-			rc = emb_conn_put(c, out->frame, out->len);
-			if (rc != 0)
-				break;
-			if (out->tag > hl->tag_written)
-				hl->tag_written = out->tag;
-		}
-		hl->unsent = hl->unsent->next;
-	}
-	return rc;
-}
-
-/* @return false if the connection is broken */
-static bool flush(struct emb_conn *c)
-{
-	while (out_waiting(c) > 0) {
-		ssize_t n = send(c->fd, c->out + c->out_at, out_waiting(c),
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n > 0) {
-			c->out_at += (size_t)n;
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-	}
-	c->out_at = 0;
-	c->out_end = 0;
-	if (c->out_cap > OUT_KEEP) {
-		free(c->out);
-		c->out = NULL;
-		c->out_cap = 0;
-	}
-	return true;
-}
-
 /* Frames of this connection wait in its buffer or in the socket. */
 static bool is_held(const struct emb_conn *c)
 {
 	return c->state == EMB_CONN_LAST_WORDS ||
-	       out_waiting(c) >= EMB_OUT_HELD ||
-	       (c->link != NULL && c->link->received.nr >= EMB_RECEIVED_MAX);
+	       emb_conn_waiting(c) >= EMB_OUT_HELD || c->msg_waits;
+}
+
+/* Whether the frame that begins at `at` is a message for which there is no room. */
+static bool has_no_room(const emb_t *e, const struct emb_conn *c,
+			const struct wire_header *h, const uint8_t *at,
+			size_t have)
+{
+	/* The tag tells: one that was received before needs no room. */
+	return h->type == WIRE_MSG && have >= WIRE_HEADER_LEN + 8 &&
+	       !emb_room_is_free(e, c) &&
+	       wire_msg_tag(at) > c->link->tag_received;
 }
 
 /* Handles complete frames in the buffer, as long as it may. */
 static void parse(emb_t *e, struct emb_conn *c)
 {
+	c->msg_waits = false;
 	while (c->state != EMB_CONN_CLOSED && !is_held(c)) {
 		size_t             have = c->in_end - c->in_at;
 		const uint8_t     *at = c->in + c->in_at;
@@ -332,7 +251,8 @@ static void parse(emb_t *e, struct emb_conn *c)
 			emb_frame_bad(e, c, h.type, why);
 			return;
 		}
-		if (have < WIRE_HEADER_LEN + h.length)
+		c->msg_waits = has_no_room(e, c, &h, at, have);
+		if (c->msg_waits || have < WIRE_HEADER_LEN + h.length)
 			return;
 		c->in_at += WIRE_HEADER_LEN + h.length;
 		emb_frame(e, c, &h, at + WIRE_HEADER_LEN);
@@ -400,7 +320,7 @@ static void set_interest(emb_t *e, struct emb_conn *c)
 
 	if (!is_held(c))
 		events |= EPOLLIN;
-	if (out_waiting(c) > 0)
+	if (emb_conn_waiting(c) > 0)
 		events |= EPOLLOUT;
 	if (events == c->interest)
 		return;
@@ -422,18 +342,18 @@ static void write_frames(emb_t *e, struct emb_conn *c)
 		emb_req_flush(e, c);
 		if (c->state == EMB_CONN_CLOSED)
 			return;
-		if (fill(c) != 0) {
+		if (emb_conn_fill(c) != 0) {
 			emb_log(1, "no memory to write to %s", c->peer);
 			emb_conn_close(e, c);
 			return;
 		}
-		before = out_waiting(c);
-		if (!flush(c)) {
+		before = emb_conn_waiting(c);
+		if (!emb_conn_flush(c)) {
 			emb_conn_close(e, c);
 			return;
 		}
-	} while (before > 0 && out_waiting(c) == 0);
-	if (c->state == EMB_CONN_LAST_WORDS && out_waiting(c) == 0)
+	} while (before > 0 && emb_conn_waiting(c) == 0);
+	if (c->state == EMB_CONN_LAST_WORDS && emb_conn_waiting(c) == 0)
 		emb_conn_close(e, c);
 }
 
@@ -447,6 +367,8 @@ void emb_conn_service(emb_t *e, struct emb_conn *c)
 	}
 	if (c->state != EMB_CONN_CLOSED)
 		set_interest(e, c);
+	if (c->state != EMB_CONN_CLOSED)
+		emb_room_queue(e, c);
 }
 
 void emb_conn_event(emb_t *e, struct emb_conn *c, uint32_t events)

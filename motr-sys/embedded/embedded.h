@@ -26,6 +26,7 @@
 #include "ha/link.h"
 #include "ha/msg.h"
 
+#include "list.h"
 #include "map.h"
 #include "wire.h"
 
@@ -36,6 +37,10 @@ enum {
 	EMB_REQUESTS_MAX    = 65536,
 	EMB_CONN_REQS_MAX   = 16,
 	EMB_RECEIVED_MAX    = 1024,
+	/** Room for messages that a link has however many others have. */
+	EMB_RESERVED        = 16,
+	/** Room that all links share, unless hax_bridge_set_queue_max() says. */
+	EMB_ROOM_MAX        = 16384,
 	/** Fids whose last state on the self link is remembered. */
 	EMB_STATES_MAX      = 65536,
 	/** Bytes waiting for a slow peer, from which no message is added. */
@@ -54,46 +59,19 @@ enum {
 	EMB_PEER_MAX        = 80,
 };
 
-/* Circular doubly linked list; a head points to itself when empty. */
-struct emb_list {
-	struct emb_list *prev;
-	struct emb_list *next;
+/** The frame of a message sent, without its tag, for all links it goes to. */
+struct emb_body {
+	size_t  refs;
+	size_t  len;
+	uint8_t frame[];
 };
 
-static inline void emb_list_init(struct emb_list *l)
-{
-	l->prev = l;
-	l->next = l;
-}
-
-static inline bool emb_list_is_empty(const struct emb_list *l)
-{
-	return l->next == l;
-}
-
-static inline void emb_list_add(struct emb_list *head, struct emb_list *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-/* Of a list or of none: `l` is in none afterwards. */
-static inline void emb_list_del(struct emb_list *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	emb_list_init(l);
-}
-
-/** A message sent, until its end is reported. */
+/** A message sent on one link, until its end is reported. */
 struct emb_out {
-	struct emb_list in_link;
-	uint64_t        tag;
-	bool            acked;
-	size_t          len;
-	uint8_t         frame[];
+	struct emb_list  in_link;
+	uint64_t         tag;
+	bool             acked;
+	struct emb_body *body;
 };
 
 /** A message received, until it is delivered. */
@@ -102,6 +80,8 @@ struct emb_in {
 	struct emb_list     in_list;
 	struct hax_map_node by_tag;
 	uint64_t            tag;
+	/** Room it takes: see room.c. */
+	uint32_t            units;
 	/** Allocated as far as its content goes: the last member. */
 	struct m0_ha_msg    msg;
 };
@@ -143,6 +123,8 @@ struct m0_ha_link {
 
 	/** emb_in not delivered, by tag. */
 	struct hax_map      received;
+	/** Room they take. */
+	uint32_t            units;
 	uint64_t            tag_received;
 	/** emb_in delivered, to be acknowledged on `conn`. */
 	struct emb_list     acks;
@@ -183,6 +165,12 @@ struct emb_conn {
 	/** In emb.timed, while it has a deadline. */
 	struct emb_list     in_timed;
 	uint64_t            deadline_ms;
+	/** In emb.waiting, while it waits for room that all links share. */
+	struct emb_list     in_waiting;
+	/** The next frame is a message for which there is no room. */
+	bool                msg_waits;
+	/** Messages it may still take in its turn. */
+	uint32_t            turn_left;
 	/** Rises with every connection accepted. */
 	uint64_t            number;
 	int                 fd;
@@ -280,6 +268,14 @@ struct m0_halon_interface_internal {
 	struct emb_list            timed;
 	size_t                     conns_nr;
 	uint64_t                   conn_last;
+	/** Room of all links but our own, and how much of it is taken. */
+	uint32_t                   room_max;
+	uint32_t                   units;
+	/** It has been said that the room is full. */
+	bool                       is_full;
+	struct emb_list            waiting;
+	/** The one of `waiting` whose turn it is. */
+	struct emb_conn           *turn;
 	struct hax_map             links;
 	struct emb_list            ready;
 	/** Links that ended by force: freed by fini. */
@@ -346,6 +342,17 @@ void emb_conn_close(emb_t *e, struct emb_conn *c);
 void emb_conn_expire(emb_t *e, uint64_t now_ms);
 void emb_conn_reap(emb_t *e);
 
+/* write.c */
+
+/** Appends to the connection's buffer.  @return 0; -ENOMEM */
+int    emb_conn_put(struct emb_conn *c, const uint8_t *data, size_t len);
+/** Bytes that are not written yet. */
+size_t emb_conn_waiting(const struct emb_conn *c);
+/** Moves acknowledgements and messages of the link into the buffer. */
+int    emb_conn_fill(struct emb_conn *c);
+/** @return false if the connection is broken */
+bool   emb_conn_flush(struct emb_conn *c);
+
 /* frame.c: what a frame of a process means; from the loop only */
 
 /** Handles one frame.  May close the connection. */
@@ -364,9 +371,6 @@ void emb_req_free(struct emb_req *req);
 void emb_req_flush(emb_t *e, struct emb_conn *c);
 /** The connection goes; its unanswered requests stay for the user to answer. */
 void emb_req_orphan(emb_t *e, struct emb_conn *c);
-/** Appends to the connection's buffer.  @return 0; -ENOMEM */
-int  emb_conn_put(struct emb_conn *c, const uint8_t *data, size_t len);
-
 /* link.c */
 
 /** @return NULL if there is no memory, or there are too many links */
@@ -387,6 +391,26 @@ void emb_link_step(emb_t *e, struct m0_ha_link *hl);
 void emb_link_free(struct m0_ha_link *hl);
 /** Allocates a message of which `size` bytes of m0_ha_msg are used. */
 struct emb_in *emb_in_new(size_t size);
+
+/* room.c */
+
+/** A message was received whose content has `size` bytes. */
+void emb_room_take(emb_t *e, struct m0_ha_link *hl, struct emb_in *in,
+		   size_t size);
+/** It is delivered. */
+void emb_room_give(emb_t *e, struct m0_ha_link *hl, struct emb_in *in);
+/** The link has ended with all its messages. */
+void emb_room_give_all(emb_t *e, struct m0_ha_link *hl);
+/** Whether a message of this connection can be received now. */
+bool emb_room_is_free(const emb_t *e, const struct emb_conn *c);
+/** Lets a connection wait for room if it has to.  From the loop only. */
+void emb_room_queue(emb_t *e, struct emb_conn *c);
+/** Gives turns to those that wait, as long as there is room.  As above. */
+void emb_room_admit(emb_t *e);
+
+/* send.c */
+
+void emb_out_free(struct emb_out *out);
 
 /* self.c */
 

@@ -117,6 +117,7 @@ static const char *on_msg(emb_t *e, struct emb_conn *c, const uint8_t *payload,
 		return why;
 	}
 	hl->tag_received = tag;
+	emb_room_take(e, hl, in, size);
 	EMB_CALLBACK(e, msg_received, hl, &in->msg, tag);
 	return NULL;
 }

@@ -47,6 +47,8 @@ int m0_halon_interface_init(struct m0_halon_interface **hi_out,
 	emb_list_init(&e->dead);
 	emb_list_init(&e->touched);
 	emb_list_init(&e->timed);
+	emb_list_init(&e->waiting);
+	e->room_max = EMB_ROOM_MAX;
 	emb_list_init(&e->ready);
 	emb_list_init(&e->zombies);
 	emb_list_init(&e->self_inbox);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of a link, and the messages sent on it. */
+/* Life of a link, and the ends of the messages on it. */
 #include "embedded.h"
 
 #include <stdlib.h>
@@ -114,7 +114,7 @@ static void report_out(emb_t *e, struct m0_ha_link *hl, bool all)
 		if (hl->unsent == &out->in_link)
 			hl->unsent = out->in_link.next;
 		emb_list_del(&out->in_link);
-		free(out);
+		emb_out_free(out);
 		if (acked)
 			EMB_CALLBACK(e, msg_is_delivered, hl, tag);
 		else
@@ -127,6 +127,7 @@ static void end(emb_t *e, struct m0_ha_link *hl)
 	bool agreed = hl->disconnect_called;
 
 	report_out(e, hl, true);
+	emb_room_give_all(e, hl);
 	hax_map_remove(&e->links, &hl->by_id);
 	if (hl == e->self_link)
 		e->self_link = NULL;
@@ -167,7 +168,7 @@ void emb_link_free(struct m0_ha_link *hl)
 		struct emb_out *out = out_of(hl->out.next);
 
 		emb_list_del(&out->in_link);
-		free(out);
+		emb_out_free(out);
 	}
 	while (!emb_list_is_empty(&hl->acks)) {
 		struct emb_list *l = hl->acks.next;
@@ -199,48 +200,6 @@ void m0_ha_link_rpc_endpoint(struct m0_ha_link *hl, char *buf,
 	buf[len] = '\0';
 }
 
-/*
- * send() cannot fail in the library's interface: without memory the message is
- * reported as not delivered, from the thread that sends.
- */
-void m0_halon_interface_send(struct m0_halon_interface *hi,
-			     struct m0_ha_link *hl,
-			     const struct m0_ha_msg *msg, uint64_t *tag)
-{
-	emb_t          *e = hi->hif_internal;
-	size_t          len = wire_msg_len(msg);
-	struct emb_out *out = len == 0 ? NULL : malloc(sizeof *out + len);
-
-	if (out != NULL) {
-		out->acked = false;
-		out->len = wire_msg_encode(out->frame, len, 0, msg);
-	}
-	pthread_mutex_lock(&e->lock);
-	*tag = hl->tag_next;
-	if (hl->state == EMB_LINK_DEAD) {
-		/* No tag: its end has been reported, nothing else can be. */
-		*tag = 0;
-		free(out);
-	} else if (out == NULL) {
-		uint64_t lost = *tag;
-
-		hl->tag_next += 2;
-		EMB_CALLBACK(e, msg_is_not_delivered, hl, lost);
-	} else {
-		hl->tag_next += 2;
-		out->tag = *tag;
-		wire_msg_retag(out->frame, out->tag);
-		emb_list_add(&hl->out, &out->in_link);
-		if (hl->unsent == &hl->out)
-			hl->unsent = &out->in_link;
-		if (hl->conn != NULL)
-			emb_conn_touch(e, hl->conn);
-		if (hl->self)
-			emb_link_touch(e, hl);
-	}
-	pthread_mutex_unlock(&e->lock);
-}
-
 void m0_halon_interface_delivered(struct m0_halon_interface *hi,
 				  struct m0_ha_link *hl,
 				  const struct m0_ha_msg *msg)
@@ -254,6 +213,7 @@ void m0_halon_interface_delivered(struct m0_halon_interface *hi,
 		return;
 	}
 	hax_map_remove(&hl->received, &in->by_tag);
+	emb_room_give(e, hl, in);
 	if (hl->conn != NULL) {
 		emb_list_add(&hl->acks, &in->in_list);
 		emb_conn_touch(e, hl->conn);

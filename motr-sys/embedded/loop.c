@@ -100,6 +100,7 @@ static void work(emb_t *e)
 		emb_link_step(e, HAX_CONTAINER_OF(
 			l, struct m0_ha_link, in_ready));
 	}
+	emb_room_admit(e);
 }
 
 static bool work_waits(const emb_t *e)

@@ -18,8 +18,8 @@ struct self_state {
 	struct hax_map_node by_fid;
 	struct m0_fid       fid;
 	uint32_t            state;
-	/** A state other than FAILED was set. */
-	bool                was_alive;
+	/** Nothing was said of it yet. */
+	bool                is_new;
 };
 
 static uint64_t fid_key(const struct m0_fid *fid)
@@ -47,6 +47,7 @@ static struct self_state *state_of(emb_t *e, const struct m0_fid *fid)
 		return NULL;
 	s->fid = *fid;
 	s->state = M0_NC_UNKNOWN;
+	s->is_new = true;
 	if (hax_map_insert(&e->self_states, &s->by_fid, fid_key(fid)) != 0) {
 		free(s);
 		return NULL;
@@ -71,6 +72,7 @@ static void drop_links_of(emb_t *e, const struct m0_fid *process)
 static void note_take(emb_t *e, const struct m0_ha_note *note, bool same_ignored)
 {
 	struct self_state *s;
+	bool               is_new;
 	bool               repeated;
 
 	if (note->no_id.f_container >> 56 != PROCESS_FID_TYPE)
@@ -82,18 +84,19 @@ static void note_take(emb_t *e, const struct m0_ha_note *note, bool same_ignored
 			(unsigned long long)note->no_id.f_key);
 		return;
 	}
+	is_new = s->is_new;
 	repeated = s->state == note->no_state;
+	s->is_new = false;
 	s->state = note->no_state;
-	if (note->no_state != M0_NC_FAILED)
-		s->was_alive = true;
-	else if (s->was_alive && !(repeated && same_ignored))
+	if (note->no_state == M0_NC_FAILED && !is_new &&
+	    !(repeated && same_ignored))
 		drop_links_of(e, &note->no_id);
 }
 
 static void frame_take(emb_t *e, const struct emb_out *out)
 {
-	const uint8_t    *payload = out->frame + WIRE_HEADER_LEN;
-	size_t            len = out->len - WIRE_HEADER_LEN;
+	const uint8_t    *payload = out->body->frame + WIRE_HEADER_LEN;
+	size_t            len = out->body->len - WIRE_HEADER_LEN;
 	struct m0_ha_msg *msg;
 	uint64_t          tag;
 	size_t            size;
@@ -147,9 +150,11 @@ static void post(emb_t *e, uint64_t type, const struct m0_fid *service,
 	e->self_tag += 2;
 	in->tag = e->self_tag;
 	in->msg.hm_fid = service == NULL ? e->process : *service;
-	in->msg.hm_source_process = e->process;
-	if (service != NULL)
+	/* As the library: an event of a process names no source. */
+	if (service != NULL) {
+		in->msg.hm_source_process = e->process;
 		in->msg.hm_source_service = *service;
+	}
 	in->msg.hm_time = (uint64_t)now.tv_sec * UINT64_C(1000000000) +
 			  (uint64_t)now.tv_nsec;
 	in->msg.hm_data.hed_type = type;
@@ -170,17 +175,23 @@ static void post_process(emb_t *e, uint64_t event)
 	post(e, M0_HA_MSG_EVENT_PROCESS, NULL, event, M0_CONF_HA_PROCESS_M0D);
 }
 
-static void post_services(emb_t *e, uint64_t event)
+static void post_ha(emb_t *e, uint64_t event)
 {
 	post(e, M0_HA_MSG_EVENT_SERVICE, &e->ha_service, event, M0_CST_HA);
+}
+
+static void post_rm(emb_t *e, uint64_t event)
+{
 	post(e, M0_HA_MSG_EVENT_SERVICE, &e->rm_service, event, M0_CST_RMS);
 }
 
 void emb_self_post_start(emb_t *e)
 {
 	post_process(e, M0_CONF_HA_PROCESS_STARTING);
-	post_services(e, M0_CONF_HA_SERVICE_STARTING);
-	post_services(e, M0_CONF_HA_SERVICE_STARTED);
+	post_ha(e, M0_CONF_HA_SERVICE_STARTING);
+	post_ha(e, M0_CONF_HA_SERVICE_STARTED);
+	post_rm(e, M0_CONF_HA_SERVICE_STARTING);
+	post_rm(e, M0_CONF_HA_SERVICE_STARTED);
 	post_process(e, M0_CONF_HA_PROCESS_STARTED);
 }
 
@@ -189,8 +200,10 @@ void emb_self_post_stop(emb_t *e)
 	if (e->self_link == NULL)
 		return;
 	post_process(e, M0_CONF_HA_PROCESS_STOPPING);
-	post_services(e, M0_CONF_HA_SERVICE_STOPPING);
-	post_services(e, M0_CONF_HA_SERVICE_STOPPED);
+	post_rm(e, M0_CONF_HA_SERVICE_STOPPING);
+	post_rm(e, M0_CONF_HA_SERVICE_STOPPED);
+	post_ha(e, M0_CONF_HA_SERVICE_STOPPING);
+	post_ha(e, M0_CONF_HA_SERVICE_STOPPED);
 	post_process(e, M0_CONF_HA_PROCESS_STOPPED);
 }
 

@@ -122,6 +122,8 @@ const char *wire_msg_decode(const uint8_t *payload, size_t len,
 size_t      wire_msg_len(const struct m0_ha_msg *msg);
 size_t      wire_msg_encode(uint8_t *buf, size_t cap, uint64_t tag,
 			    const struct m0_ha_msg *msg);
+/** The tag of an encoded message, of which the tag at least is there. */
+uint64_t    wire_msg_tag(const uint8_t *frame);
 /** Sets the tag of an encoded message. */
 void        wire_msg_retag(uint8_t *frame, uint64_t tag);
 

@@ -322,3 +322,11 @@ void wire_msg_retag(uint8_t *frame, uint64_t tag)
 
 	wire_put_u64(&w, tag);
 }
+
+uint64_t wire_msg_tag(const uint8_t *frame)
+{
+	struct wire_reader r = { frame + WIRE_HEADER_LEN,
+				 frame + WIRE_HEADER_LEN + 8, false };
+
+	return wire_get_u64(&r);
+}

@@ -8,14 +8,18 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod bench;
+mod broadcast;
 mod common;
 mod config;
 mod ctl;
+mod death;
 mod entrypoint;
 mod events;
 mod fatal;
 mod faults;
 mod frames;
+mod fuzz_corpus;
 mod harness;
 mod http;
 mod leader;
@@ -26,4 +30,5 @@ mod nvec;
 mod profile;
 mod real_tree;
 mod smoke;
+mod view;
 mod watches;

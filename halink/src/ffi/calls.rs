@@ -2,12 +2,13 @@
 
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use motr_sys as sys;
 
-use super::callbacks::{self, Context};
+use super::{Context, callbacks};
 use crate::convert;
 use crate::entrypoint::EntrypointReply;
 use crate::error::{Errno, Error};
@@ -32,6 +33,7 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(crate) fn init(
         node_uuid: Option<&CStr>,
+        queue_max: NonZeroU32,
         context: Context,
         progress: Progress,
     ) -> Result<Bridge, Error> {
@@ -51,6 +53,9 @@ impl Bridge {
                 };
                 // SAFETY: `context` came from `Arc::into_raw` and is not released yet.
                 unsafe { &*context }.set_bridge(raw);
+                // SAFETY: the interface is initialised, and this is its thread.
+                let rc = unsafe { sys::hax_bridge_set_queue_max(raw.as_ptr(), queue_max.get()) };
+                Errno::check(rc).map_err(Error::Init)?;
                 bridge.progress.advance(Step::Initialize)?;
                 Ok(bridge)
             }
@@ -208,18 +213,44 @@ impl Adopted<'_> {
 
     pub(crate) fn send_nvec(&self, link: LinkId, nvec: &NvecSet) -> Result<Tag, Errno> {
         let notes = convert::raw_notes(&nvec.notes);
-        let raw = sys::hax_nvec {
-            type_: sys::hax_nvec_type::HAX_NVEC_SET.0.into(),
-            id_of_get: nvec.id_of_get,
-            ignore_same_state: nvec.ignore_same_state.into(),
-            nr: notes.len() as u64,
-            notes: notes.as_ptr(),
-        };
+        let raw = raw_nvec_set(nvec, &notes);
         let mut tag = 0;
         // SAFETY: the interface exists, this thread is adopted, `raw` names as many notes as there
         // are, and all of it is copied by the call.
         let rc = unsafe { sys::hax_bridge_send_nvec(self.raw.as_ptr(), link.0, &raw, &mut tag) };
         Errno::check(rc).map(|()| Tag(tag))
+    }
+
+    /// One message to many links: its tag on each of them, in their order.
+    pub(crate) fn broadcast_nvec(
+        &self,
+        links: &[LinkId],
+        nvec: &NvecSet,
+    ) -> Vec<(LinkId, Result<Tag, Errno>)> {
+        let notes = convert::raw_notes(&nvec.notes);
+        let raw = raw_nvec_set(nvec, &notes);
+        let to = |link: &LinkId| sys::hax_broadcast_link {
+            link: link.0,
+            tag: 0,
+            rc: 0,
+        };
+        let mut links: Vec<_> = links.iter().map(to).collect();
+        let result = u32::try_from(links.len())
+            .map_err(|_| Errno::EINVAL)
+            .and_then(|nr| {
+                // SAFETY: the interface exists, this thread is adopted, `raw` names as many notes as
+                // there are, `links` has `nr` elements, and the message is copied by the call.
+                Errno::check(unsafe {
+                    sys::hax_bridge_broadcast_nvec(self.raw.as_ptr(), &raw, links.as_mut_ptr(), nr)
+                })
+            });
+        let tag = |sent: sys::hax_broadcast_link| {
+            let tag = result
+                .and_then(|()| Errno::check(sent.rc))
+                .map(|()| Tag(sent.tag));
+            (LinkId(sent.link), tag)
+        };
+        links.into_iter().map(tag).collect()
     }
 
     pub(crate) fn send_failure_vec(&self, link: LinkId, vector: &FailureVec) -> Result<Tag, Errno> {
@@ -312,6 +343,17 @@ pub(super) unsafe fn entrypoint_reply(
             rm_endpoint.as_ptr(),
         )
     })
+}
+
+/// The SET with its notes as C takes them; it points to them.
+fn raw_nvec_set(nvec: &NvecSet, notes: &[sys::hax_note]) -> sys::hax_nvec {
+    sys::hax_nvec {
+        type_: sys::hax_nvec_type::HAX_NVEC_SET.0.into(),
+        id_of_get: nvec.id_of_get,
+        ignore_same_state: nvec.ignore_same_state.into(),
+        nr: notes.len() as u64,
+        notes: notes.as_ptr(),
+    }
 }
 
 fn raw_request_id(req_id: RequestId) -> sys::hax_uint128 {

@@ -1,5 +1,6 @@
 //! A started interface with what the tests need around it.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use halink::{
@@ -20,6 +21,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// A test's turn to have the interface of this process, and a place for its socket.
 pub(crate) struct Turn {
     pub(crate) socket: PathBuf,
+    pub(crate) queue_max: NonZeroU32,
     _dir: TempDir,
     _guard: MutexGuard<'static, ()>,
 }
@@ -31,6 +33,7 @@ impl Turn {
         let socket = dir.path().join("ha");
         Turn {
             socket,
+            queue_max: NonZeroU32::new(16_384).unwrap(),
             _dir: dir,
             _guard: guard,
         }
@@ -43,6 +46,7 @@ impl Turn {
             ha_service: Fid::typed(FidType::Service, 1, 1),
             rm_service: Fid::typed(FidType::Service, 1, 2),
             node_uuid: None,
+            queue_max: self.queue_max,
         }
     }
 

@@ -8,6 +8,7 @@
     reason = "clippy knows the functions of an integration test that are no tests as production code"
 )]
 
+mod broadcast;
 mod client;
 mod entrypoint;
 mod fixture;

@@ -2,6 +2,7 @@
 
 mod any_input;
 mod connections;
+mod dead_letters;
 mod payloads;
 mod requests;
 
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 use super::{Bridge, Limits, WatchError, WatchOutcome, router};
+use crate::bridge::LetterRow;
 use crate::bridge::update::WatchUpdate;
 
 /// A sample of 5/HAX: one confd, its node's check and its own.
@@ -124,6 +126,36 @@ impl Bridge for Recorder {
             Reaction::Panic => panic!("no status"),
             Reaction::Gate(_) => std::future::pending().await,
             _ => json!({ "links": 2 }),
+        }
+    }
+
+    fn dead_letters(&self) -> Vec<LetterRow> {
+        vec![LetterRow {
+            id: 7,
+            what: "an event".to_owned(),
+            process: None,
+            event: None,
+            link: 3,
+            refused_at: 1,
+            error: "not permitted".to_owned(),
+        }]
+    }
+
+    /// There is one letter, 7.
+    async fn replay(&self, id: Option<u64>) -> Vec<u64> {
+        [7].into_iter()
+            .filter(|letter| id.is_none_or(|id| id == *letter))
+            .collect()
+    }
+
+    async fn discard(&self, id: u64) -> bool {
+        id == 7
+    }
+
+    fn metrics(&self) -> String {
+        match &self.reaction {
+            Reaction::Panic => panic!("no metrics"),
+            _ => "hax_links 2\n".to_owned(),
         }
     }
 }

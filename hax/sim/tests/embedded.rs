@@ -67,6 +67,7 @@ impl Real {
             ha_service: Fid::typed(FidType::Service, 1, 1),
             rm_service: Fid::typed(FidType::Service, 1, 2),
             node_uuid: None,
+            queue_max: std::num::NonZeroU32::MAX,
         };
         let (interface, events) = loop {
             match Interface::spawn(config()) {

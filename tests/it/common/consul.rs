@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) token: Option<String>,
     /// Keep the state on disk, so that it survives [`Consul::kill`].
     pub(crate) durable: bool,
+    /// Servers of the cluster. More than one are durable.
+    pub(crate) servers: usize,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             env: Vec::new(),
             token: None,
             durable: false,
+            servers: 1,
         }
     }
 }
@@ -45,6 +48,7 @@ impl Default for Settings {
 pub(crate) struct Consul {
     child: Child,
     http: u16,
+    rpc: u16,
     settings: Settings,
     directory: TempDir,
 }
@@ -87,26 +91,66 @@ impl Consul {
     }
 
     async fn try_start(settings: &Settings) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let [http, server, lan, wan] = free_ports();
-        let ports = json!({ "http": http, "server": server, "serf_lan": lan, "serf_wan": wan,
-                            "dns": -1, "grpc": -1 });
-        let common = json!({ "ports": ports, "bind_addr": "127.0.0.1", "log_level": "warn" });
-        for (name, config) in [("common.json", &common), ("test.json", &settings.config)] {
-            std::fs::write(directory.path().join(name), config.to_string()).unwrap();
-        }
-        let child = spawn(settings, http, directory.path());
-        let mut consul = Self {
-            child,
-            http,
-            settings: settings.clone(),
-            directory,
-        };
+        let mut consul = Self::spawn(settings, free_ports(), None);
         if consul.ready().await {
             return Some(consul);
         }
         eprintln!("{}", consul.log());
         None
+    }
+
+    /// Starts servers that make one cluster, and waits until each knows of a leader.
+    #[allow(dead_code, reason = "only some of the tests need more than one")]
+    pub(crate) async fn start_servers<const N: usize>(settings: &Settings) -> [Self; N] {
+        // As above.
+        for _ in 0..5 {
+            if let Some(servers) = Self::try_start_servers(settings).await {
+                return servers;
+            }
+        }
+        panic!("the servers do not stay up; their logs are above");
+    }
+
+    async fn try_start_servers<const N: usize>(settings: &Settings) -> Option<[Self; N]> {
+        let ports: [[u16; 4]; N] = std::array::from_fn(|_| free_ports());
+        let mut number = 0;
+        let mut servers = ports.map(|own| {
+            number += 1;
+            let settings = Settings {
+                node: format!("{}-{number}", settings.node),
+                durable: true,
+                servers: N,
+                ..settings.clone()
+            };
+            Self::spawn(&settings, own, Some(ports[0][2]))
+        });
+        for server in &mut servers {
+            if !server.ready().await {
+                eprintln!("{}", server.log());
+                return None;
+            }
+        }
+        Some(servers)
+    }
+
+    fn spawn(settings: &Settings, ports: [u16; 4], join: Option<u16>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [http, server, lan, wan] = ports;
+        let ports = json!({ "http": http, "server": server, "serf_lan": lan, "serf_wan": wan,
+                            "dns": -1, "grpc": -1 });
+        let join: Vec<_> = join.iter().map(|lan| format!("127.0.0.1:{lan}")).collect();
+        let common = json!({ "ports": ports, "bind_addr": "127.0.0.1", "log_level": "warn",
+                             "retry_join": join, "retry_interval": "200ms" });
+        for (name, config) in [("common.json", &common), ("test.json", &settings.config)] {
+            std::fs::write(directory.path().join(name), config.to_string()).unwrap();
+        }
+        Self {
+            child: spawn(settings, http, directory.path()),
+            http,
+            rpc: server,
+            settings: settings.clone(),
+            directory,
+        }
     }
 
     /// Waits for a leader and for the agent's node; false if the agent ended instead.
@@ -143,9 +187,27 @@ impl Consul {
         assert!(self.ready().await, "{}", self.log());
     }
 
+    /// Removes what a killed agent has on disk.
+    #[allow(dead_code, reason = "only some of the tests stop their agent")]
+    pub(crate) fn wipe(&self) {
+        std::fs::remove_dir_all(self.directory.path().join("data")).unwrap();
+    }
+
+    /// Name of its node.
+    #[allow(dead_code, reason = "only some of the tests have several agents")]
+    pub(crate) fn node(&self) -> &str {
+        &self.settings.node
+    }
+
     /// `host:port` of the HTTP API.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.http)
+    }
+
+    /// `host:port` by which the servers know it.
+    #[allow(dead_code, reason = "only some of the tests have several agents")]
+    pub(crate) fn rpc(&self) -> String {
+        format!("127.0.0.1:{}", self.rpc)
     }
 
     /// A client of the agent.
@@ -185,8 +247,8 @@ fn spawn(settings: &Settings, http: u16, directory: &Path) -> Child {
     let mut command = Command::new(program());
     command.arg("agent");
     if settings.durable {
-        command.args(["-server", "-bootstrap-expect=1", "-data-dir"]);
-        command.arg(data);
+        let expect = format!("-bootstrap-expect={}", settings.servers);
+        command.args(["-server", &expect, "-data-dir"]).arg(data);
     } else {
         command.arg("-dev");
     }

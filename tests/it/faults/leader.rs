@@ -6,7 +6,7 @@ use consul_client::{CheckStatus, Checks, NewSession};
 use hax::sim::client::SimProcess;
 
 use super::Outage;
-use super::proxy::Proxy;
+use super::proxy::{Fault, Proxy, Rule};
 use crate::harness::{Bridge, Cluster, Instance, Settings, Until, eventually, service, soon};
 
 async fn session(cluster: &Cluster) -> Option<consul_client::SessionId> {
@@ -109,7 +109,7 @@ async fn the_election_goes_on_after_one_of_its_watches_has_failed() {
     bridge
         .wait_status("ineligible", standing("ineligible"))
         .await;
-    proxy.break_off("GET /v1/health/service/confd");
+    proxy.set([Rule::always("GET /v1/health/service/confd", Fault::Close)]);
     bridge.wait_log("a watch of the election has failed").await;
     proxy.mend();
     cluster.set_check(1, CheckStatus::Passing).await;

@@ -2,13 +2,21 @@
 //! and more of everything than usual.
 
 mod acl;
+mod bound;
+mod consul_faults;
 mod crash;
+mod crash_loop;
 mod late;
 mod leader;
+mod ledger;
+mod link_faults;
+mod link_proxy;
 mod outage;
 mod overtaken;
 mod proxy;
+mod random;
 mod scale;
+mod scene;
 mod stall;
 
 use halink::{Fid, ProcessEvent, ProcessType};
@@ -69,6 +77,14 @@ fn hasty() -> Settings {
     Settings::default()
         .with("consul.timeout", "'300ms'")
         .with("consul.connect_timeout", "'300ms'")
+}
+
+/// Memory of a process, in KiB.
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let size = line.unwrap().split_whitespace().nth(1);
+    size.unwrap().parse().unwrap()
 }
 
 async fn send(sim: &SimProcess, event: ProcessEvent) -> Delivery {

@@ -4,7 +4,7 @@ use halink::{Fid, ServiceEvent};
 use hax::sim::client::SimProcess;
 use tokio::task::JoinSet;
 
-use super::{post, told, watch_body};
+use super::{post, resident_kib, told, watch_body};
 use crate::harness::{Bridge, Cluster, process, soon};
 
 #[tokio::test]
@@ -46,13 +46,6 @@ const LONG_RUN: &str = "HAX_TEST_MESSAGES";
 /// smallest message, 200 bytes, shows as 4 MiB in the short run and one of a libmotr message,
 /// 24 KiB, as 480 MiB.
 const GROWTH_KIB: u64 = 3 * 1_024;
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let size = line.unwrap().split_whitespace().nth(1);
-    size.unwrap().parse().unwrap()
-}
 
 async fn send_service_events(processes: &[SimProcess], count: u64) {
     let mut senders = JoinSet::new();

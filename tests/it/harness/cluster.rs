@@ -104,6 +104,16 @@ impl Cluster {
         }
     }
 
+    /// What an agent that has been started already knows.
+    pub(crate) async fn around(consul: Consul) -> Self {
+        Self {
+            _permit: AGENTS.acquire().await.unwrap(),
+            client: consul.client(),
+            node: consul.node().to_owned(),
+            consul,
+        }
+    }
+
     /// hax, confd and `ios` ios processes, all passing, in the catalog and in KV.
     pub(crate) async fn small(ios: u64) -> Self {
         let cluster = Self::empty().await;

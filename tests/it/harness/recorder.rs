@@ -69,6 +69,19 @@ impl Recorder {
             .collect()
     }
 
+    /// Waits until a state of an object is told after `before` others, and says when it came.
+    pub(crate) async fn wait_nth_state(&self, object: Fid, before: usize) -> Instant {
+        self.wait(&format!("state {before} of {object}"), |events| {
+            let mut seen = 0;
+            events.iter().find_map(|event| {
+                let of = notes(std::slice::from_ref(event));
+                seen += of.iter().filter(|note| note.object == object).count();
+                (seen > before).then_some(event.0)
+            })
+        })
+        .await
+    }
+
     /// Entrypoint replies so far, in order.
     pub(crate) fn replies(&self) -> Vec<EntrypointRep> {
         let events = self.events();

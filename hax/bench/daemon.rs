@@ -1,0 +1,163 @@
+//! The bridge that is measured: a `hax run` of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::agent::{Agent, free_ports};
+use super::child::Program;
+use super::clock;
+use super::http::Http;
+use super::tree::Tree;
+
+/// How long a bridge may take to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to stop, before it is killed.
+const STOP: Duration = Duration::from_secs(5);
+/// A port that was free may be taken when the bridge binds it.
+const ATTEMPTS: usize = 4;
+
+/// A running bridge that leads.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    program: Program,
+    http: SocketAddr,
+    socket: PathBuf,
+    /// From the start of the program until its own process had its entrypoint.
+    pub(super) ready: Duration,
+}
+
+impl Daemon {
+    /// Starts a bridge with the default settings.
+    pub(super) async fn start(
+        hax: &Path,
+        directory: &Path,
+        agent: &Agent,
+        tree: &Tree,
+    ) -> Result<Self> {
+        let mut failure = anyhow!("the bridge was not started");
+        for _ in 0..ATTEMPTS {
+            match Self::try_start(hax, directory, agent, tree).await {
+                Ok(daemon) => return Ok(daemon),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn try_start(hax: &Path, directory: &Path, agent: &Agent, tree: &Tree) -> Result<Self> {
+        let [port] = free_ports()?;
+        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = directory.join("ha");
+        let config = format!(
+            "[node]\nname = {:?}\n[ha]\nendpoint = \"unix:{}\"\nprocess = \"{}\"\n\
+             ha_service = \"{}\"\nrm_service = \"{}\"\n[consul]\naddress = \"http://{}\"\n\
+             [http]\nlisten = \"{http}\"\n[leader]\nlock_delay = \"0s\"\n",
+            tree.node,
+            socket.display(),
+            tree.hax.process,
+            tree.hax.ha,
+            tree.hax.rms,
+            agent.address,
+        );
+        let file = directory.join("hax.toml");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new(hax);
+        command
+            .args(["run", "-c"])
+            .arg(&file)
+            .env_remove("RUST_LOG");
+        let start = Instant::now();
+        let program = Program::spawn("hax", directory, &mut command, None)
+            .with_context(|| format!("cannot start {}", hax.display()))?;
+        let mut daemon = Self {
+            program,
+            http,
+            socket,
+            ready: Duration::ZERO,
+        };
+        daemon.wait(|status| status["phase"] == "running").await?;
+        daemon.ready = start.elapsed();
+        daemon
+            .wait(|status| !status["leader"]["session"].is_null())
+            .await?;
+        Ok(daemon)
+    }
+
+    /// Waits until `/v1/status` is as wanted.
+    pub(super) async fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.program.check()?;
+            if let Ok(status) = self.status().await
+                && wanted(&status)
+            {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("the bridge does not get as far: {}", self.program.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn status(&self) -> Result<Value> {
+        let body = self.connect().await?.get("/v1/status").await?;
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// A connection to its HTTP server.
+    pub(super) async fn connect(&self) -> Result<Http> {
+        Http::connect(self.http).await
+    }
+
+    /// Where Motr processes reach it.
+    pub(super) fn endpoint(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+
+    /// SIGTERM; it gives the leader's lock back.
+    pub(super) async fn stop(&mut self) -> Result<()> {
+        self.program.terminate(STOP).await?;
+        Ok(())
+    }
+
+    /// Resident memory, KiB.
+    pub(super) fn rss_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = line.and_then(|line| line.split_whitespace().next());
+        size.context("no VmRSS in /proc")?.parse().context("VmRSS")
+    }
+
+    /// CPU time of all its threads until now, as the scheduler counts it.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let mut sum = 0_u64;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.program.pid()))? {
+            // A thread may end between the two.
+            let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let nanos = text.split_whitespace().next().unwrap_or_default();
+            sum += nanos.parse::<u64>().context("schedstat")?;
+        }
+        Ok(Duration::from_nanos(sum))
+    }
+
+    /// Its CPU time and the time on the clock, while something is done.
+    pub(super) async fn cpu_during<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<(T, f64)> {
+        let (cpu, clock) = (self.cpu()?, clock::now());
+        let result = work.await?;
+        let used = self.cpu()?.saturating_sub(cpu);
+        let passed = Duration::from_nanos(clock::now() - clock);
+        Ok((result, used.as_secs_f64() / passed.as_secs_f64()))
+    }
+}

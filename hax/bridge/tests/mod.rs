@@ -1,0 +1,122 @@
+//! The handling of requests under the real dispatcher, against a model of Consul whose answers get
+//! lost, come late or refuse, and compared with handling one request after another.
+
+mod consul;
+mod motr;
+mod property;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use halink::{
+    EntrypointRequest, Fid, LinkId, NvecGet, ProcessEvent, ProcessStatus, ProcessType, RequestId,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, Task, Work};
+use crate::cluster::{StoredStatus, StoredType};
+use crate::death::Deaths;
+use crate::dispatch::{Dispatcher, Mode, Options, Request};
+
+use consul::Consul;
+use motr::{Motr, Said};
+
+const OWN: Fid = process(0);
+
+const fn process(n: u64) -> Fid {
+    Fid::new(0x7200_0000_0000_0001, n)
+}
+
+/// What a process asks for or says, over the link of the same number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ask {
+    Event(StoredStatus),
+    /// The states of these processes.
+    Get(Vec<u64>),
+    Entrypoint,
+}
+
+struct Fixture {
+    consul: Consul,
+    motr: Motr,
+    letters: Arc<DeadLetters<u64>>,
+    dispatcher: Dispatcher<Job<u64>>,
+}
+
+fn start(mode: Mode, consul: Consul) -> Fixture {
+    let motr = Motr::default();
+    let letters = Arc::new(DeadLetters::default());
+    let work = Work {
+        store: consul.clone(),
+        replies: motr.clone(),
+        node: "n".to_owned(),
+        links: Arc::new(Links::new(OWN)),
+        deaths: Arc::new(Deaths::new(16)),
+        counters: Arc::new(Counters::default()),
+        retry: RetryPolicy {
+            min: Duration::from_millis(10),
+            max: Duration::from_millis(200),
+            attempt: Duration::from_secs(3),
+        },
+        record: Record::new(true),
+        letters: Arc::clone(&letters),
+        unknown: Default::default(),
+    };
+    let options = Options {
+        mode,
+        entrypoint_timeout: Duration::from_secs(2),
+        fold_from: None,
+    };
+    // The task ends with the dispatcher.
+    let (dispatcher, _task) = Dispatcher::spawn(Arc::new(work), options, CancellationToken::new());
+    Fixture {
+        consul,
+        motr,
+        letters,
+        dispatcher,
+    }
+}
+
+impl Fixture {
+    /// Pushes what process `from` says as request `number`.
+    async fn push(&self, number: u64, from: u64, ask: &Ask) {
+        let job = |task| {
+            Request::Message(Job {
+                number,
+                link: LinkId(from),
+                task,
+                ack: number,
+                arrived: Instant::now(),
+                replayed: false,
+            })
+        };
+        let request = match ask {
+            Ask::Event(StoredStatus {
+                state,
+                kind: StoredType::Motr(kind),
+            }) => job(Task::Status {
+                process: process(from),
+                status: ProcessStatus {
+                    event: *state,
+                    kind: *kind,
+                    pid: 1,
+                },
+            }),
+            Ask::Event(_) => panic!("a process does not say that it is a bridge"),
+            Ask::Get(processes) => job(Task::Get(NvecGet {
+                id: number,
+                objects: processes.iter().map(|n| process(*n)).collect(),
+                ignore_same_state: false,
+            })),
+            Ask::Entrypoint => Request::Entrypoint(EntrypointRequest {
+                req_id: RequestId { hi: 0, lo: number },
+                endpoint: String::new(),
+                process: process(from),
+                git_rev: String::new(),
+                pid: 1,
+                first: false,
+            }),
+        };
+        self.dispatcher.push(request).await;
+    }
+}

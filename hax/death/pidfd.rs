@@ -1,0 +1,75 @@
+//! A pidfd: a process that cannot be mistaken for another, whatever becomes of its pid.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A process, alive or dead.
+#[derive(Debug)]
+pub(super) struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// The process that has this pid now (`pidfd_open(2)`).
+    ///
+    /// # Errors
+    /// `ESRCH`: there is none. `EMFILE`: too many files are open.
+    pub(super) fn open(pid: Pid) -> io::Result<Self> {
+        Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
+    }
+
+    /// Whether the process has ended. Its pid is not given away before that.
+    pub(super) fn has_died(&self) -> io::Result<bool> {
+        has_died(&self.0)
+    }
+
+    /// Lets the death be waited for.
+    ///
+    /// # Errors
+    /// The runtime cannot watch the descriptor.
+    pub(super) fn watch(self) -> io::Result<Watched> {
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for the sake of types whose descriptor may change; \
+                      an `OwnedFd` has one, open until the `AsyncFd` has let go of it"
+        )]
+        let fd = AsyncFd::with_interest(self.0, Interest::READABLE)?;
+        Ok(Watched(fd))
+    }
+}
+
+/// A process whose death can be waited for.
+#[derive(Debug)]
+pub(super) struct Watched(AsyncFd<OwnedFd>);
+
+impl Watched {
+    /// Waits until the process has ended.
+    pub(super) async fn died(&self) -> io::Result<()> {
+        // Ready once means ready for ever: a process dies once.
+        self.0.readable().await.map(drop)
+    }
+
+    /// Whether the process has ended.
+    pub(super) fn has_died(&self) -> io::Result<bool> {
+        has_died(self.0.get_ref())
+    }
+}
+
+fn has_died(fd: &impl AsFd) -> io::Result<bool> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&now))? > 0)
+}
+
+#[cfg(test)]
+impl AsFd for PidFd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests with real processes, each ended by its own handle.
+
+mod proof;
+mod table;
+
+use halink::{Fid, FidType};
+
+fn process(key: u64) -> Fid {
+    Fid::typed(FidType::Process, 1, key)
+}
