@@ -21,8 +21,27 @@ enum {
 	ACCEPTS_MAX  = 64,
 };
 
+static void write_frames(emb_t *e, struct emb_conn *c);
+
+/*
+ * While the loop sleeps, whoever has something to write writes it: to wake the
+ * loop costs more.  Replies, and connections that are held or have not taken
+ * all of it, are the loop's.
+ */
+static bool write_now(emb_t *e, struct emb_conn *c)
+{
+	if (!e->polling || e->woken || c->state != EMB_CONN_BOUND ||
+	    c->interest != EPOLLIN || !emb_list_is_empty(&c->reqs) ||
+	    !emb_list_is_empty(&c->in_touched))
+		return false;
+	write_frames(e, c);
+	return c->state == EMB_CONN_BOUND && emb_conn_waiting(c) == 0;
+}
+
 void emb_conn_touch(emb_t *e, struct emb_conn *c)
 {
+	if (write_now(e, c))
+		return;
 	if (emb_list_is_empty(&c->in_touched) && c->state != EMB_CONN_CLOSED)
 		emb_list_add(&e->touched, &c->in_touched);
 	emb_wake(e);

@@ -255,6 +255,8 @@ struct m0_halon_interface_internal {
 	/** Given up for a moment when descriptors run out; see conn.c. */
 	int                        spare_fd;
 	bool                       woken;
+	/** The loop sleeps, or is about to; see emb_conn_touch(). */
+	bool                       polling;
 	bool                       accept_paused;
 	bool                       accept_warned;
 	uint64_t                   accept_resume_ms;

@@ -90,6 +90,7 @@ static void close_all(emb_t *e)
 	close_fd(&e->spare_fd);
 	e->phase = EMB_IDLE;
 	e->woken = false;
+	e->polling = false;
 }
 
 static int watch(emb_t *e, int *fd)

@@ -22,7 +22,8 @@ void emb_wake(emb_t *e)
 {
 	const uint64_t one = 1;
 
-	if (e->woken || e->wake_fd < 0)
+	/* A loop that is at work looks once more before it sleeps. */
+	if (e->woken || !e->polling || e->wake_fd < 0)
 		return;
 	e->woken = true;
 	/* It cannot block: the counter is 0 or nearly so. */
@@ -146,10 +147,12 @@ void *emb_loop(void *arg)
 		if (e->drop_begun && e->links.nr == 0)
 			break;
 		timeout = timeout_ms(e);
+		e->polling = timeout != 0;
 		pthread_mutex_unlock(&e->lock);
 		emb_log_flush();
 		n = epoll_wait(e->epoll_fd, events, EVENTS_MAX, timeout);
 		pthread_mutex_lock(&e->lock);
+		e->polling = false;
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == &e->wake_fd)
 				drain_wake(e);
