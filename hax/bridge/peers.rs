@@ -99,13 +99,13 @@ impl Peers {
             process,
             node,
             status,
-            ..
+            index,
         } = service;
         let theirs = *node != self.node;
         if Health::of(*status) != Health::Offline || theirs && !self.speaks_for(node).await? {
             return Ok(None);
         }
-        self.states.lose(*process, *status).await
+        self.states.lose(*process, *status, *index).await
     }
 
     /// Whether the bridge of a node is gone, so that the leader's has to speak for its processes.

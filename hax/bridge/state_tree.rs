@@ -67,11 +67,17 @@ impl StateTree {
     }
 
     /// Writes that a process is lost, if by its status it is there (`rfc/11-hare-profile.md`); `None`:
-    /// it is not, or somebody else has written that it is not.
+    /// it is not, or somebody else has written that it is not. `checked` is the index of the check
+    /// that says so: one that is older than the process's own word says nothing.
     ///
     /// # Errors
     /// Those of Consul; after one that may have taken effect, the attempt is to be repeated.
-    pub async fn lose(&self, process: Fid, worst: CheckStatus) -> Result<Option<Written>, Error> {
+    pub async fn lose(
+        &self,
+        process: Fid,
+        worst: CheckStatus,
+        checked: u64,
+    ) -> Result<Option<Written>, Error> {
         let tree = self.tree().await?;
         for _ in 0..ROUNDS {
             let key = process::key(process);
@@ -84,6 +90,9 @@ impl StateTree {
                 )
             });
             let table = ProcessTable::parse(pairs);
+            if table.up_since(process).is_some_and(|up| checked < up) {
+                return Ok(None);
+            }
             let Some(status) = profile::is_lost(process, worst, self.own, &table) else {
                 return Ok(None);
             };
