@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use consul_client::{Client, Config, TxnOp};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -133,6 +134,16 @@ impl Agent {
         let m0conf = [TxnOp::delete_tree("m0conf/")];
         self.client.txn().commit(&m0conf).await?;
         self.load(entries).await
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nothing.
+    pub(super) fn freeze(&self) -> Result<()> {
+        self.program.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) -> Result<()> {
+        self.program.signal(Signal::CONT)
     }
 
     /// A connection for what Consul does alone.

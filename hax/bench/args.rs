@@ -49,6 +49,8 @@ pub enum Group {
     Nvec,
     /// Process events
     Events,
+    /// An outage of Consul while events keep coming
+    Outage,
     /// Entrypoint replies
     Entrypoint,
 }

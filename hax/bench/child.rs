@@ -70,11 +70,17 @@ impl Program {
         Ok(())
     }
 
+    /// Sends a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
+            kill_process(pid, signal)?;
+        }
+        Ok(())
+    }
+
     /// SIGTERM; `None` if it has not ended after `patience`.
     pub(super) async fn terminate(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
-        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
-            kill_process(pid, Signal::TERM)?;
-        }
+        self.signal(Signal::TERM)?;
         let deadline = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {

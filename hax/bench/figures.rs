@@ -24,6 +24,13 @@ pub(super) struct Figures {
     /// Transactions of both keys of an event, one after another, by Consul alone.
     pub(super) event_serial_raw_txn_per_s: Option<f64>,
     pub(super) event_serial_raw_ratio: Option<f64>,
+    /// Events the bridge holds when Consul is away and more keep coming.
+    pub(super) outage_held: Option<usize>,
+    /// Resident memory they add.
+    pub(super) outage_rss_mib: Option<f64>,
+    /// Events of the outage written in a second once Consul is back, those that the processes had to
+    /// keep included.
+    pub(super) outage_drain_per_s: Option<f64>,
     /// 300 processes that ask at once.
     pub(super) entrypoint_per_s: Option<f64>,
     /// 1,000 processes that ask at once.

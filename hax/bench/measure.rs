@@ -6,6 +6,7 @@ mod entrypoint;
 mod events;
 mod idle;
 mod nvec;
+mod outage;
 
 use anyhow::Result;
 

@@ -128,12 +128,13 @@ impl Bench {
     /// Links come to stay, so what needs few of them comes first.
     async fn measure(&mut self) -> Result<()> {
         let wants = |group| self.args.wants(group);
-        let [idle, broadcast, death, nvec, events, entrypoint] = [
+        let [idle, broadcast, death, nvec, events, outage, entrypoint] = [
             Group::Idle,
             Group::Broadcast,
             Group::Death,
             Group::Nvec,
             Group::Events,
+            Group::Outage,
             Group::Entrypoint,
         ]
         .map(wants);
@@ -157,6 +158,9 @@ impl Bench {
         }
         if events {
             self.events().await?;
+        }
+        if outage {
+            self.outage().await?;
         }
         if entrypoint {
             self.entrypoint().await?;

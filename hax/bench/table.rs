@@ -24,6 +24,7 @@ struct Goal {
 pub(super) fn of(figures: &Figures) -> String {
     let mut rows = Vec::new();
     events(figures, &mut rows);
+    outage(figures, &mut rows);
     entrypoint(figures, &mut rows);
     nvec(figures, &mut rows);
     broadcast(figures, &mut rows);
@@ -152,6 +153,17 @@ fn events(figures: &Figures, rows: &mut Vec<Row>) {
         let beside = format!("of the PUTs; {pairs} of both keys");
         row(rows, "", Some(ratio * 100.0), "%", beside);
         goal(rows, "≥ 80 %", ratio >= 0.8);
+    }
+}
+
+fn outage(figures: &Figures, rows: &mut Vec<Row>) {
+    if let (Some(held), Some(grown)) = (figures.outage_held, figures.outage_rss_mib) {
+        let beside = format!("{held} events held, the others by their processes");
+        row(rows, "memory of an outage", Some(grown), "MiB", beside);
+    }
+    if let Some(rate) = figures.outage_drain_per_s {
+        let burst = raw(figures.events_burst_per_s, "a burst");
+        row(rows, "events after an outage", Some(rate), "/s", burst);
     }
 }
 

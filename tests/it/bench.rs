@@ -65,6 +65,8 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         "/events_burst_raw_per_s",
         "/events_burst_same_per_s",
         "/event_serial_per_s",
+        "/outage_held",
+        "/outage_drain_per_s",
         "/entrypoint_per_s",
         "/entrypoint_1000_per_s",
         "/nvec_per_s/1",
