@@ -1,5 +1,8 @@
 //! One watch post at a time: 5/HAX, "The new HTTP request will not be handled until the
 //! current HTTP request has been processed."
+//!
+//! The bridge's own lane does not replace it: that one orders broadcasts alone, and before a post
+//! comes to it, its body is parsed and, in profile `hare`, Consul is asked and written.
 
 use std::sync::Arc;
 

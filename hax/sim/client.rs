@@ -7,22 +7,26 @@
 //! takes them the task stops reading, and the bridge feels it. Drop them if they are
 //! of no interest.
 
-use std::collections::BTreeMap;
+mod command;
+mod event;
+mod send;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use halink::{Fid, HaState, ProcessEvent, ProcessType, ServiceEvent};
+use halink::{Fid, HaState};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+pub(super) use self::command::{Answer, Command};
+pub use self::event::{Event, Events, Received, State};
+pub use self::send::Delivery;
 use super::conn;
 use super::endpoint::Endpoint;
-use super::link::{Identity, LinkError, REQUESTS_MAX, UNACKED_MAX, draft};
-use super::wire::{
-    Body, ConfEvent, EntrypointRep, Frame, LinkStatus, Msg, NVEC_GET, NVEC_SET, Note, WireError,
-};
+use super::link::{Identity, LinkError, REQUESTS_MAX, UNACKED_MAX};
+use super::wire::{EntrypointRep, WireError};
 
 /// Commands and events that may wait.
 const QUEUE: usize = 256;
@@ -62,125 +66,6 @@ pub enum End {
     },
     #[error("message cannot be sent: {0}")]
     Unsendable(WireError),
-}
-
-/// A message from the bridge.
-#[derive(Clone, Debug)]
-pub struct Received {
-    pub(crate) generation: u64,
-    pub msg: Msg,
-}
-
-/// What happens to a process.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A connection is there.
-    Connected,
-    /// It is gone, and why.
-    Disconnected(String),
-    /// The bridge answered an entrypoint request.
-    Entrypoint(EntrypointRep),
-    /// A connection carries the link.
-    Link {
-        status: LinkStatus,
-        instance: u64,
-        link: u64,
-    },
-    /// A message was accepted for sending.
-    Sent(Msg),
-    Received(Received),
-    /// A message came that was received before.
-    Duplicate {
-        tag: u64,
-    },
-    /// The bridge delivered our message.
-    Delivered {
-        tag: u64,
-        name: &'static str,
-    },
-    /// The last event.
-    Ended(End),
-}
-
-/// Events of one process, in order.
-pub type Events = mpsc::Receiver<Event>;
-
-/// Where a process stands.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// Last state the bridge told of each object.
-    pub objects: BTreeMap<Fid, u32>,
-    /// How the present connection came to carry the link: status, instance, link.
-    pub link: Option<(LinkStatus, u64, u64)>,
-    pub connected: bool,
-    /// Connections so far.
-    pub connects: u64,
-    /// Connections the bridge closed, or that broke.
-    pub closes: u64,
-    /// Messages sent and not yet delivered.
-    pub unacked: usize,
-    /// Last entrypoint reply, whatever its rc.
-    pub entrypoint: Option<EntrypointRep>,
-    /// Entrypoint replies with rc ≠ 0.
-    pub again: u64,
-    /// Messages received, by the name of their kind.
-    pub received: BTreeMap<&'static str, u64>,
-    pub end: Option<End>,
-}
-
-/// The answer a sent message waits for, beside being delivered.
-pub(crate) enum Answer {
-    Get {
-        id: u64,
-        to: oneshot::Sender<Vec<Note>>,
-    },
-    FailureVec {
-        cookie: [u64; 2],
-        to: oneshot::Sender<Vec<Note>>,
-    },
-}
-
-pub(crate) enum Command {
-    Entrypoint {
-        until_ok: bool,
-        to: oneshot::Sender<EntrypointRep>,
-    },
-    Send {
-        msg: Box<Msg>,
-        accepted: oneshot::Sender<u64>,
-        delivered: oneshot::Sender<()>,
-        answer: Option<Answer>,
-    },
-    Delivered {
-        generation: u64,
-        tag: u64,
-    },
-    Raw(Vec<u8>),
-    Stall(bool),
-    Disconnect(Duration),
-    Close,
-}
-
-/// A message on its way.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Tag of the message.
-    pub tag: u64,
-    delivered: oneshot::Receiver<()>,
-    state: watch::Receiver<State>,
-}
-
-impl Delivery {
-    /// Waits until the bridge has delivered the message.
-    ///
-    /// # Errors
-    /// The process ended first.
-    pub async fn wait(mut self) -> Result<(), End> {
-        match self.delivered.await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(ended(&mut self.state).await),
-        }
-    }
 }
 
 async fn ended(state: &mut watch::Receiver<State>) -> End {
@@ -316,136 +201,6 @@ impl SimProcess {
         let (to, reply) = oneshot::channel();
         self.command(Command::Entrypoint { until_ok, to }).await?;
         self.or_end(reply).await
-    }
-
-    /// Sends a message of any kind. Waits while 4,096 messages are not delivered.
-    ///
-    /// # Errors
-    /// The process ended, or the message breaks a limit of 6/WIRE.
-    pub async fn send(&self, msg: Msg) -> Result<Delivery, End> {
-        self.send_for(msg, None).await
-    }
-
-    async fn send_for(&self, msg: Msg, answer: Option<Answer>) -> Result<Delivery, End> {
-        let frame = Frame::Msg(msg);
-        frame.encode(&mut Vec::new()).map_err(End::Unsendable)?;
-        let Frame::Msg(msg) = frame else {
-            return Err(End::Closed);
-        };
-        let Ok(permit) = self.room.acquire().await else {
-            return Err(self.ended().await);
-        };
-        let (accepted, tag) = oneshot::channel();
-        let (to, delivered) = oneshot::channel();
-        self.command(Command::Send {
-            msg: Box::new(msg),
-            accepted,
-            delivered: to,
-            answer,
-        })
-        .await?;
-        // The task gives it back when the message is delivered.
-        permit.forget();
-        let tag = self.or_end(tag).await?;
-        Ok(Delivery {
-            tag,
-            delivered,
-            state: self.state.clone(),
-        })
-    }
-
-    /// Sends EVENT_PROCESS of the process itself.
-    ///
-    /// # Errors
-    /// As [`SimProcess::send`].
-    pub async fn process_event(
-        &self,
-        event: ProcessEvent,
-        kind: ProcessType,
-    ) -> Result<Delivery, End> {
-        let body = ConfEvent {
-            event: event.raw(),
-            kind: kind.raw(),
-            pid: self.identity.pid,
-        };
-        self.send(self.draft(self.fid(), Body::Process(body))).await
-    }
-
-    /// Sends EVENT_SERVICE; `kind` is Motr's `m0_conf_service_type`, and the fid of a
-    /// built-in service is [`Fid::NIL`].
-    ///
-    /// # Errors
-    /// As [`SimProcess::send`].
-    pub async fn service_event(
-        &self,
-        service: Fid,
-        event: ServiceEvent,
-        kind: u64,
-    ) -> Result<Delivery, End> {
-        let body = ConfEvent {
-            event: event.raw(),
-            kind,
-            pid: self.identity.pid,
-        };
-        let body = Body::Service(body);
-        self.send(draft(service, self.fid(), service, now(), body))
-            .await
-    }
-
-    /// Asks for the states of objects and waits for the SET that answers.
-    ///
-    /// # Errors
-    /// As [`SimProcess::send`].
-    pub async fn nvec_get(&self, objects: &[Fid]) -> Result<Vec<Note>, End> {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let notes = objects
-            .iter()
-            .map(|&object| Note { object, state: 0 })
-            .collect();
-        let body = Body::Nvec {
-            kind: NVEC_GET,
-            id_of_get: id,
-            ignore_same_state: 0,
-            notes,
-        };
-        let (to, answer) = oneshot::channel();
-        self.send_for(self.draft(Fid::NIL, body), Some(Answer::Get { id, to }))
-            .await?;
-        self.or_end(answer).await
-    }
-
-    /// Tells the bridge states of objects.
-    ///
-    /// # Errors
-    /// As [`SimProcess::send`].
-    pub async fn nvec_set(&self, notes: Vec<Note>) -> Result<Delivery, End> {
-        let body = Body::Nvec {
-            kind: NVEC_SET,
-            id_of_get: 0,
-            ignore_same_state: 1,
-            notes,
-        };
-        self.send(self.draft(Fid::NIL, body)).await
-    }
-
-    /// Asks for the failure vector of a pool and waits for it.
-    ///
-    /// # Errors
-    /// As [`SimProcess::send`].
-    pub async fn failure_vec(&self, pool: Fid) -> Result<Vec<Note>, End> {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let cookie = [id, self.identity.pid];
-        let (to, answer) = oneshot::channel();
-        let wanted = Answer::FailureVec { cookie, to };
-        let body = Body::FailureVecReq { pool, cookie };
-        self.send_for(self.draft(Fid::NIL, body), Some(wanted))
-            .await?;
-        self.or_end(answer).await
-    }
-
-    /// A message that names no source, as most of Motr's do.
-    pub fn draft(&self, fid: Fid, body: Body) -> Msg {
-        draft(fid, Fid::NIL, Fid::NIL, now(), body)
     }
 
     /// Acknowledges a message, where [`Config::auto_deliver`] is off.

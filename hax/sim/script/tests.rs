@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::values::timeout;
 use super::*;
 
 fn error(text: &str) -> (usize, usize, String) {
