@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use halink::{
     EntrypointRequest, Fid, LinkId, NvecGet, ProcessEvent, ProcessStatus, ProcessType, RequestId,
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, Task, Work};
@@ -22,6 +23,10 @@ use consul::Consul;
 use motr::{Motr, Said};
 
 const OWN: Fid = process(0);
+
+/// Far above all pauses and bounds that a test adds up, in paused time: what takes longer never
+/// comes.
+const EVER: Duration = Duration::from_secs(3_600);
 
 const fn process(n: u64) -> Fid {
     Fid::new(0x7200_0000_0000_0001, n)
@@ -118,5 +123,17 @@ impl Fixture {
             }),
         };
         self.dispatcher.push(request).await;
+    }
+
+    /// Waits until there are so many letters.
+    async fn letters(&self, count: usize) -> Vec<u64> {
+        let there = async {
+            while self.letters.ids().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let there = timeout(EVER, there).await;
+        assert!(there.is_ok(), "{count} in vain: {:?}", self.letters.rows());
+        self.letters.ids()
     }
 }

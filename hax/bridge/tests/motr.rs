@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use halink::{EntrypointReply, Fid, HaState, LinkId, Note, ReplyError, RequestId};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::super::{Replies, Written};
+use super::EVER;
 
 /// What Motr was told, each with the number of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +46,8 @@ impl Motr {
     /// Waits until it was told this much.
     pub(super) async fn wait(&self, count: usize) -> Vec<Said> {
         let mut counted = self.count.subscribe();
-        counted.wait_for(|n| *n >= count).await.unwrap();
+        let counted = timeout(EVER, counted.wait_for(|n| *n >= count)).await;
+        assert!(counted.is_ok(), "{count} in vain: {:?}", self.said());
         self.said()
     }
 }

@@ -146,12 +146,7 @@ async fn play(mode: Mode, case: &Case, expected: &Expected) -> Outcome {
     }
     let count = expected.said.len() + expected.entrypoints.len();
     let said = fixture.motr.wait(count).await;
-    let settled = async {
-        while fixture.letters.rows().len() < expected.letters.len() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    settled.await;
+    fixture.letters(expected.letters.len()).await;
     Outcome {
         said,
         written: fixture.consul.written(),
@@ -297,9 +292,7 @@ async fn two_letters() -> Fixture {
         let ask = Ask::Event(status(1));
         fixture.push(from, from, &ask).await;
     }
-    while fixture.letters.rows().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    fixture.letters(2).await;
     fixture.consul.allow_all();
     fixture
 }
@@ -345,9 +338,7 @@ async fn a_letter_that_is_refused_again_is_a_letter_again() {
     let fixture = start(Mode::Queue, Consul::new([], HashSet::from([process(1)])));
     fixture.push(1, 1, &Ask::Event(status(1))).await;
     for id in 1..4 {
-        while fixture.letters.ids() != [id] {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(fixture.letters(1).await, [id]);
         let job = fixture.letters.take(id).unwrap();
         fixture.dispatcher.push(Request::Message(job)).await;
     }

@@ -80,7 +80,7 @@ async fn no_more_than_so_many_runs_are_in_hand() {
         let waiting = (n as usize + 1) - in_hand;
         let progress = &mut fixture.dispatcher.progress;
         let met = progress.wait_for(|now| now.runs == in_hand && now.waiting == waiting);
-        met.await.unwrap();
+        timeout(EVER, met).await.unwrap().unwrap();
     }
     fixture.fake.set_open(true);
     fixture.fake.wait(20).await;
