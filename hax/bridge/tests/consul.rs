@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use consul_client::{Error, Index, KvPair, TxnAborted, TxnError, TxnOp};
+use consul_client::{Error, Index, KvPair, TXN_MAX_OPS, TxnAborted, TxnError, TxnOp};
 use halink::Fid;
 
 use super::super::{EntrypointError, Facts, States, Store};
@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Hangs,
     /// It is given up, and carried out after so many more calls.
     Late(usize),
+    /// It is carried out after so many milliseconds.
+    Slow(u64),
     /// HTTP status 500; nothing was done.
     Broken,
 }
@@ -94,6 +96,10 @@ impl Consul {
                 let _ = call(&mut self.lock());
                 Err(timeout())
             }
+            Fault::Slow(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                call(&mut self.lock())
+            }
             Fault::Hangs => std::future::pending().await,
             Fault::Refused => Err(timeout()),
             Fault::Late(calls) => {
@@ -128,9 +134,14 @@ impl Inner {
     }
 
     fn commit(&mut self, ops: &[TxnOp]) -> Result<Vec<KvPair>, Error> {
+        assert!(ops.len() <= TXN_MAX_OPS, "{} operations", ops.len());
         let mut errors = Vec::new();
+        let index = self.index + 1;
+        // Each operation sees what those before it have written.
+        let mut pairs = self.pairs.clone();
+        let mut written = Written::new();
         for (op_index, op) in ops.iter().enumerate() {
-            let (TxnOp::Set { key, .. } | TxnOp::Cas { key, .. }) = op else {
+            let (TxnOp::Set { key, value, .. } | TxnOp::Cas { key, value, .. }) = op else {
                 panic!("no other operation is used: {op:?}");
             };
             if process::of_key(key).is_some_and(|process| self.refused.contains(&process)) {
@@ -140,23 +151,20 @@ impl Inner {
                 });
             }
             if let TxnOp::Cas { index, .. } = op
-                && self.pairs.get(key).map_or(0, |(_, index)| *index) != index.0
+                && pairs.get(key).map_or(0, |(_, index)| *index) != index.0
             {
                 let what = "index is stale".to_owned();
                 errors.push(TxnError { op_index, what });
+                continue;
             }
+            pairs.insert(key.clone(), (value.clone(), index));
+            written.push((key.clone(), value.clone()));
         }
         if !errors.is_empty() {
             return Err(TxnAborted { errors }.into());
         }
-        self.index += 1;
-        let mut written = Written::new();
-        for op in ops {
-            if let TxnOp::Set { key, value, .. } | TxnOp::Cas { key, value, .. } = op {
-                self.pairs.insert(key.clone(), (value.clone(), self.index));
-                written.push((key.clone(), value.clone()));
-            }
-        }
+        self.index = index;
+        self.pairs = pairs;
         let pairs = written.iter().map(|(key, _)| KvPair {
             key: key.clone(),
             value: Vec::new(),
@@ -204,7 +212,8 @@ impl Store for Consul {
     }
 
     fn last_known(&self) -> States {
-        States::FiveHax(self.lock().snapshot())
+        // It is always behind.
+        States::FiveHax(Snapshot::default())
     }
 
     fn last_status(&self, process: Fid) -> Option<StoredStatus> {

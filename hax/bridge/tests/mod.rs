@@ -2,8 +2,10 @@
 //! lost, come late or refuse, and compared with handling one request after another.
 
 mod consul;
+mod letters;
 mod motr;
 mod property;
+mod runs;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +41,8 @@ enum Ask {
     /// The states of these processes.
     Get(Vec<u64>),
     Entrypoint,
+    /// It, of a process that has just started.
+    First,
 }
 
 struct Fixture {
@@ -49,6 +53,10 @@ struct Fixture {
 }
 
 fn start(mode: Mode, consul: Consul) -> Fixture {
+    start_folding(mode, consul, None)
+}
+
+fn start_folding(mode: Mode, consul: Consul, fold_from: Option<usize>) -> Fixture {
     let motr = Motr::default();
     let letters = Arc::new(DeadLetters::default());
     let work = Work {
@@ -70,7 +78,7 @@ fn start(mode: Mode, consul: Consul) -> Fixture {
     let options = Options {
         mode,
         entrypoint_timeout: Duration::from_secs(2),
-        fold_from: None,
+        fold_from,
     };
     // The task ends with the dispatcher.
     let (dispatcher, _task) = Dispatcher::spawn(Arc::new(work), options, CancellationToken::new());
@@ -113,13 +121,13 @@ impl Fixture {
                 objects: processes.iter().map(|n| process(*n)).collect(),
                 ignore_same_state: false,
             })),
-            Ask::Entrypoint => Request::Entrypoint(EntrypointRequest {
+            Ask::Entrypoint | Ask::First => Request::Entrypoint(EntrypointRequest {
                 req_id: RequestId { hi: 0, lo: number },
                 endpoint: String::new(),
                 process: process(from),
                 git_rev: String::new(),
                 pid: 1,
-                first: false,
+                first: *ask == Ask::First,
             }),
         };
         self.dispatcher.push(request).await;

@@ -16,6 +16,8 @@ pub(super) enum Said {
     States(u64, Vec<HaState>),
     Entrypoint(u64),
     Again(u64),
+    /// A link of this process was dropped.
+    Retired(Fid),
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +76,9 @@ impl Replies for Motr {
         self.note(Said::States(id_of_get, states));
     }
 
-    async fn retire(&self, _: Fid, _: &str) {}
+    async fn retire(&self, process: Fid, _: &str) {
+        self.note(Said::Retired(process));
+    }
 
     async fn retire_stopped(&self, _: LinkId, _: Fid) {}
 
