@@ -42,6 +42,7 @@ struct Inner {
     late: Vec<(usize, Vec<TxnOp>)>,
     refused: HashSet<Fid>,
     written: Vec<Written>,
+    index_reads: usize,
 }
 
 /// The model.
@@ -65,6 +66,11 @@ impl Consul {
     /// What every transaction wrote, in the order in which they were committed.
     pub(super) fn written(&self) -> Vec<Written> {
         self.lock().written.clone()
+    }
+
+    /// How often indexes were read.
+    pub(super) fn index_reads(&self) -> usize {
+        self.lock().index_reads
     }
 
     pub(super) fn allow_all(&self) {
@@ -197,6 +203,7 @@ impl Store for Consul {
 
     async fn indexes(&self, processes: &[Fid]) -> Result<HashMap<Fid, Index>, Error> {
         let read = |inner: &mut Inner| {
+            inner.index_reads += 1;
             let index = |process: &Fid| {
                 let pair = inner.pairs.get(&process::key(*process));
                 (*process, Index(pair.map_or(0, |(_, index)| *index)))

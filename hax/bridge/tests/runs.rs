@@ -78,12 +78,13 @@ fn sizes(fixture: &Fixture) -> Vec<usize> {
     written.iter().map(|of_one| of_one.len() / 2).collect()
 }
 
-/// The first is retried until all others wait: then they are a run.
-async fn behind_a_head(refused: HashSet<Fid>, count: u64) -> Fixture {
+/// Events of so many processes in turn; the first is retried until all others wait: then they are a
+/// run.
+async fn behind_a_head(refused: HashSet<Fid>, processes: u64, count: u64) -> Fixture {
     let fixture = start(Mode::Queue, Consul::new([Fault::Hangs], refused));
     for number in 0..=count {
         let ask = Ask::Event(status(number as usize));
-        fixture.push(number, number, &ask).await;
+        fixture.push(number, number % processes, &ask).await;
         if number == 0 {
             // It is in hand before the others come.
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -94,14 +95,16 @@ async fn behind_a_head(refused: HashSet<Fid>, count: u64) -> Fixture {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_as_few_transactions_as_hold_it() {
-    let fixture = behind_a_head(HashSet::new(), 64).await;
+    let fixture = behind_a_head(HashSet::new(), 4, 64).await;
     fixture.motr.wait(65).await;
     assert_eq!(sizes(&fixture), [1, 32, 32]);
+    // Once for the head, and once for the processes it is not of: what was written is known.
+    assert_eq!(fixture.consul.index_reads(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn transactions_grow_again_behind_one_that_is_refused() {
-    let fixture = behind_a_head(HashSet::from([process(1)]), 32).await;
+    let fixture = behind_a_head(HashSet::from([process(1)]), 33, 32).await;
     fixture.motr.wait(32).await;
     assert_eq!(sizes(&fixture), [1, 1, 2, 4, 8, 16]);
 }
