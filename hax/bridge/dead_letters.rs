@@ -153,6 +153,12 @@ impl<A> DeadLetters<A> {
         inner.letters.iter().map(Letter::row).collect()
     }
 
+    /// Processes of which letters are being handled again.
+    #[cfg(test)]
+    pub(super) fn replays(&self) -> usize {
+        self.lock().replays.len()
+    }
+
     /// No code panics with the lock held, so a poisoned list is still a whole one.
     fn lock(&self) -> MutexGuard<'_, Inner<A>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

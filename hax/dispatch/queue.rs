@@ -19,7 +19,7 @@ pub const RUN_MAX: usize = 64;
 
 /// Requests that mode `lanes` looks at for one that nothing keeps waiting. Beyond it a request
 /// waits as in mode `queue`.
-const SCAN_MAX: usize = 1_024;
+pub(super) const SCAN_MAX: usize = 1_024;
 
 /// Which requests are kept in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod broadcast;
 mod common;
 mod config;
 mod ctl;
+mod dead_letters;
 mod death;
 mod entrypoint;
 mod events;

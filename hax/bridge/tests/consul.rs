@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use consul_client::{Error, Index, KvPair, TxnAborted, TxnError, TxnOp};
+use consul_client::{Error, Index, KvPair, TXN_MAX_OPS, TxnAborted, TxnError, TxnOp};
 use halink::Fid;
 
 use super::super::{EntrypointError, Facts, States, Store};
@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Hangs,
     /// It is given up, and carried out after so many more calls.
     Late(usize),
+    /// It is carried out after so many milliseconds.
+    Slow(u64),
     /// HTTP status 500; nothing was done.
     Broken,
 }
@@ -40,6 +42,7 @@ struct Inner {
     late: Vec<(usize, Vec<TxnOp>)>,
     refused: HashSet<Fid>,
     written: Vec<Written>,
+    index_reads: usize,
 }
 
 /// The model.
@@ -63,6 +66,11 @@ impl Consul {
     /// What every transaction wrote, in the order in which they were committed.
     pub(super) fn written(&self) -> Vec<Written> {
         self.lock().written.clone()
+    }
+
+    /// How often indexes were read.
+    pub(super) fn index_reads(&self) -> usize {
+        self.lock().index_reads
     }
 
     pub(super) fn allow_all(&self) {
@@ -93,6 +101,10 @@ impl Consul {
             Fault::AnswerLost => {
                 let _ = call(&mut self.lock());
                 Err(timeout())
+            }
+            Fault::Slow(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                call(&mut self.lock())
             }
             Fault::Hangs => std::future::pending().await,
             Fault::Refused => Err(timeout()),
@@ -128,9 +140,14 @@ impl Inner {
     }
 
     fn commit(&mut self, ops: &[TxnOp]) -> Result<Vec<KvPair>, Error> {
+        assert!(ops.len() <= TXN_MAX_OPS, "{} operations", ops.len());
         let mut errors = Vec::new();
+        let index = self.index + 1;
+        // Each operation sees what those before it have written.
+        let mut pairs = self.pairs.clone();
+        let mut written = Written::new();
         for (op_index, op) in ops.iter().enumerate() {
-            let (TxnOp::Set { key, .. } | TxnOp::Cas { key, .. }) = op else {
+            let (TxnOp::Set { key, value, .. } | TxnOp::Cas { key, value, .. }) = op else {
                 panic!("no other operation is used: {op:?}");
             };
             if process::of_key(key).is_some_and(|process| self.refused.contains(&process)) {
@@ -140,23 +157,20 @@ impl Inner {
                 });
             }
             if let TxnOp::Cas { index, .. } = op
-                && self.pairs.get(key).map_or(0, |(_, index)| *index) != index.0
+                && pairs.get(key).map_or(0, |(_, index)| *index) != index.0
             {
                 let what = "index is stale".to_owned();
                 errors.push(TxnError { op_index, what });
+                continue;
             }
+            pairs.insert(key.clone(), (value.clone(), index));
+            written.push((key.clone(), value.clone()));
         }
         if !errors.is_empty() {
             return Err(TxnAborted { errors }.into());
         }
-        self.index += 1;
-        let mut written = Written::new();
-        for op in ops {
-            if let TxnOp::Set { key, value, .. } | TxnOp::Cas { key, value, .. } = op {
-                self.pairs.insert(key.clone(), (value.clone(), self.index));
-                written.push((key.clone(), value.clone()));
-            }
-        }
+        self.index = index;
+        self.pairs = pairs;
         let pairs = written.iter().map(|(key, _)| KvPair {
             key: key.clone(),
             value: Vec::new(),
@@ -189,6 +203,7 @@ impl Store for Consul {
 
     async fn indexes(&self, processes: &[Fid]) -> Result<HashMap<Fid, Index>, Error> {
         let read = |inner: &mut Inner| {
+            inner.index_reads += 1;
             let index = |process: &Fid| {
                 let pair = inner.pairs.get(&process::key(*process));
                 (*process, Index(pair.map_or(0, |(_, index)| *index)))
@@ -204,7 +219,8 @@ impl Store for Consul {
     }
 
     fn last_known(&self) -> States {
-        States::FiveHax(self.lock().snapshot())
+        // It is always behind.
+        States::FiveHax(Snapshot::default())
     }
 
     fn last_status(&self, process: Fid) -> Option<StoredStatus> {

@@ -2,8 +2,10 @@
 //! lost, come late or refuse, and compared with handling one request after another.
 
 mod consul;
+mod letters;
 mod motr;
 mod property;
+mod runs;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use halink::{
     EntrypointRequest, Fid, LinkId, NvecGet, ProcessEvent, ProcessStatus, ProcessType, RequestId,
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, Task, Work};
@@ -23,6 +26,10 @@ use motr::{Motr, Said};
 
 const OWN: Fid = process(0);
 
+/// Far above all pauses and bounds that a test adds up, in paused time: what takes longer never
+/// comes.
+const EVER: Duration = Duration::from_secs(3_600);
+
 const fn process(n: u64) -> Fid {
     Fid::new(0x7200_0000_0000_0001, n)
 }
@@ -34,6 +41,8 @@ enum Ask {
     /// The states of these processes.
     Get(Vec<u64>),
     Entrypoint,
+    /// It, of a process that has just started.
+    First,
 }
 
 struct Fixture {
@@ -44,6 +53,10 @@ struct Fixture {
 }
 
 fn start(mode: Mode, consul: Consul) -> Fixture {
+    start_folding(mode, consul, None)
+}
+
+fn start_folding(mode: Mode, consul: Consul, fold_from: Option<usize>) -> Fixture {
     let motr = Motr::default();
     let letters = Arc::new(DeadLetters::default());
     let work = Work {
@@ -65,7 +78,7 @@ fn start(mode: Mode, consul: Consul) -> Fixture {
     let options = Options {
         mode,
         entrypoint_timeout: Duration::from_secs(2),
-        fold_from: None,
+        fold_from,
     };
     // The task ends with the dispatcher.
     let (dispatcher, _task) = Dispatcher::spawn(Arc::new(work), options, CancellationToken::new());
@@ -108,15 +121,27 @@ impl Fixture {
                 objects: processes.iter().map(|n| process(*n)).collect(),
                 ignore_same_state: false,
             })),
-            Ask::Entrypoint => Request::Entrypoint(EntrypointRequest {
+            Ask::Entrypoint | Ask::First => Request::Entrypoint(EntrypointRequest {
                 req_id: RequestId { hi: 0, lo: number },
                 endpoint: String::new(),
                 process: process(from),
                 git_rev: String::new(),
                 pid: 1,
-                first: false,
+                first: *ask == Ask::First,
             }),
         };
         self.dispatcher.push(request).await;
+    }
+
+    /// Waits until there are so many letters.
+    async fn letters(&self, count: usize) -> Vec<u64> {
+        let there = async {
+            while self.letters.ids().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let there = timeout(EVER, there).await;
+        assert!(there.is_ok(), "{count} in vain: {:?}", self.letters.rows());
+        self.letters.ids()
     }
 }

@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use halink::{EntrypointReply, Fid, HaState, LinkId, Note, ReplyError, RequestId};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::super::{Replies, Written};
+use super::EVER;
 
 /// What Motr was told, each with the number of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(super) enum Said {
     States(u64, Vec<HaState>),
     Entrypoint(u64),
     Again(u64),
+    /// A link of this process was dropped.
+    Retired(Fid),
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +48,8 @@ impl Motr {
     /// Waits until it was told this much.
     pub(super) async fn wait(&self, count: usize) -> Vec<Said> {
         let mut counted = self.count.subscribe();
-        counted.wait_for(|n| *n >= count).await.unwrap();
+        let counted = timeout(EVER, counted.wait_for(|n| *n >= count)).await;
+        assert!(counted.is_ok(), "{count} in vain: {:?}", self.said());
         self.said()
     }
 }
@@ -71,7 +76,9 @@ impl Replies for Motr {
         self.note(Said::States(id_of_get, states));
     }
 
-    async fn retire(&self, _: Fid, _: &str) {}
+    async fn retire(&self, process: Fid, _: &str) {
+        self.note(Said::Retired(process));
+    }
 
     async fn retire_stopped(&self, _: LinkId, _: Fid) {}
 

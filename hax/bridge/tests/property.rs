@@ -27,7 +27,7 @@ const KINDS: [ProcessType; 4] = [
 
 /// Event `n` of a process: none is as one of the nineteen before it, so a value says which event it
 /// is.
-fn status(n: usize) -> StoredStatus {
+pub(super) fn status(n: usize) -> StoredStatus {
     StoredStatus {
         state: EVENTS[n % EVENTS.len()],
         kind: KINDS[n / EVENTS.len() % KINDS.len()].into(),
@@ -51,6 +51,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Refused),
         1 => Just(Fault::AnswerLost),
         1 => Just(Fault::Hangs),
+        1 => (1..3_500_u64).prop_map(Fault::Slow),
         2 => (0..5_usize).prop_map(Fault::Late),
         1 => Just(Fault::Broken),
     ]
@@ -124,7 +125,7 @@ fn expected(case: &Case) -> Expected {
                 expected.said.push(Said::States(number, answer));
                 expected.said.push(Said::Delivered(number));
             }
-            Ask::Entrypoint => _ = expected.entrypoints.insert(number),
+            Ask::Entrypoint | Ask::First => _ = expected.entrypoints.insert(number),
         }
     }
     expected
@@ -146,12 +147,7 @@ async fn play(mode: Mode, case: &Case, expected: &Expected) -> Outcome {
     }
     let count = expected.said.len() + expected.entrypoints.len();
     let said = fixture.motr.wait(count).await;
-    let settled = async {
-        while fixture.letters.rows().len() < expected.letters.len() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    settled.await;
+    fixture.letters(expected.letters.len()).await;
     Outcome {
         said,
         written: fixture.consul.written(),
@@ -199,14 +195,20 @@ fn check_values(written: &[Written], expected: &Expected) {
     }
 }
 
-fn check_entrypoints(said: &[Said], expected: &Expected) {
+/// Each is answered once, and those of one `order` in the order of arrival.
+fn check_entrypoints(said: &[Said], expected: &Expected, order: impl Fn(u64) -> u64) {
     let answered: Vec<u64> = said
         .iter()
         .filter_map(|said| match said {
             Said::Entrypoint(number) | Said::Again(number) => Some(*number),
-            Said::Delivered(_) | Said::States(..) => None,
+            _ => None,
         })
         .collect();
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    for number in &answered {
+        let before = last.insert(order(*number), *number);
+        assert!(before < Some(*number), "{answered:?}");
+    }
     assert_eq!(answered.len(), expected.entrypoints.len());
     assert_eq!(HashSet::from_iter(answered), expected.entrypoints);
 }
@@ -225,7 +227,7 @@ proptest! {
         let expected = expected(&case);
         let outcome = run(Mode::Queue, &case, &expected);
         check_values(&outcome.written, &expected);
-        check_entrypoints(&outcome.said, &expected);
+        check_entrypoints(&outcome.said, &expected, |_| 0);
         prop_assert_eq!(outcome.letters, expected.letters.len());
         prop_assert_eq!(messages(outcome.said), expected.said);
     }
@@ -242,13 +244,14 @@ proptest! {
         let expected = expected(&case);
         let outcome = run(Mode::Lanes, &case, &expected);
         check_values(&outcome.written, &expected);
-        check_entrypoints(&outcome.said, &expected);
+        let of_process = |number: u64| case.requests[number as usize].0;
+        check_entrypoints(&outcome.said, &expected, of_process);
         prop_assert_eq!(outcome.letters, expected.letters.len());
         let of = |said: &Said, process: u64| match said {
             Said::Delivered(number) | Said::States(number, _) => {
                 case.requests[*number as usize].0 == process
             }
-            Said::Entrypoint(_) | Said::Again(_) => false,
+            _ => false,
         };
         for process in 1..=PROCESSES {
             let told = outcome.said.iter().filter(|said| of(said, process));
@@ -287,69 +290,4 @@ async fn a_refused_process_does_not_take_its_neighbours_with_it() {
         .map(|row| row.process)
         .collect();
     assert_eq!(letters, [Some(process(2)); 2]);
-}
-
-/// Process 1 and 2 have a letter each, and the cause is mended.
-async fn two_letters() -> Fixture {
-    let consul = Consul::new([], HashSet::from([process(1), process(2)]));
-    let fixture = start(Mode::Queue, consul);
-    for from in [1, 2] {
-        let ask = Ask::Event(status(1));
-        fixture.push(from, from, &ask).await;
-    }
-    while fixture.letters.rows().len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    fixture.consul.allow_all();
-    fixture
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_later_status_supersedes_the_letters_of_its_process() {
-    let fixture = two_letters().await;
-    fixture.push(3, 2, &Ask::Event(status(2))).await;
-    let said = fixture.motr.wait(2).await;
-    assert_eq!(said, [2, 3].map(Said::Delivered));
-    let left = fixture.letters.rows();
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].process, Some(process(1)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replayed_letter_is_written_unless_a_later_status_was() {
-    let fixture = two_letters().await;
-    // Both are taken out before the later status comes, which is handled before either.
-    let jobs: Vec<_> = fixture
-        .letters
-        .ids()
-        .into_iter()
-        .map(|id| fixture.letters.take(id))
-        .collect();
-    fixture.push(3, 2, &Ask::Event(status(2))).await;
-    for job in jobs {
-        fixture
-            .dispatcher
-            .push(Request::Message(job.unwrap()))
-            .await;
-    }
-    let said = fixture.motr.wait(3).await;
-    assert_eq!(said, [3, 1, 2].map(Said::Delivered));
-    let key = |n| keys::key(process(n));
-    assert!(fixture.consul.has_had(&key(1), &status(1).to_json()));
-    assert!(!fixture.consul.has_had(&key(2), &status(1).to_json()));
-    assert!(fixture.letters.rows().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_letter_that_is_refused_again_is_a_letter_again() {
-    let fixture = start(Mode::Queue, Consul::new([], HashSet::from([process(1)])));
-    fixture.push(1, 1, &Ask::Event(status(1))).await;
-    for id in 1..4 {
-        while fixture.letters.ids() != [id] {
-            tokio::task::yield_now().await;
-        }
-        let job = fixture.letters.take(id).unwrap();
-        fixture.dispatcher.push(Request::Message(job)).await;
-    }
-    assert_eq!(fixture.motr.said(), []);
 }

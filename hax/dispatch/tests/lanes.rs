@@ -1,6 +1,6 @@
 //! Mode `lanes`: order of each link and of each process.
 
-use super::super::PAUSE;
+use super::super::{PAUSE, RUN_MAX};
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -80,8 +80,20 @@ async fn no_more_than_so_many_runs_are_in_hand() {
         let waiting = (n as usize + 1) - in_hand;
         let progress = &mut fixture.dispatcher.progress;
         let met = progress.wait_for(|now| now.runs == in_hand && now.waiting == waiting);
-        met.await.unwrap();
+        timeout(EVER, met).await.unwrap().unwrap();
     }
     fixture.fake.set_open(true);
     fixture.fake.wait(20).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_has_its_bound() {
+    let mut fixture = start_as(Mode::Lanes, false);
+    fixture.push([named("head")]).await;
+    fixture.waiting(0).await;
+    fixture.push((0..RUN_MAX + 1).map(|_| named("next"))).await;
+    fixture.waiting(RUN_MAX + 1).await;
+    fixture.fake.set_open(true);
+    fixture.fake.wait(RUN_MAX + 2).await;
+    assert_eq!(fixture.fake.runs(), [1, RUN_MAX, 1]);
 }

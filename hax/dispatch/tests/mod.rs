@@ -11,13 +11,17 @@ use std::time::Duration;
 
 use halink::{EntrypointRequest, Fid, LinkId, RequestId};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Asked, Dispatcher, Handler, Message, Mode, Options, Request, ToldAgain};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const FOLD_FROM: usize = 1_500;
+
+/// Far above all pauses and bounds that a test adds up, in paused time: what takes longer never
+/// comes.
+const EVER: Duration = Duration::from_secs(3_600);
 
 /// What the handler has done, and how long after its making.
 type Done = (String, Duration);
@@ -113,7 +117,8 @@ impl Fake {
     /// Waits until this much was done.
     async fn wait(&self, count: usize) -> Vec<Done> {
         let mut counted = self.count.subscribe();
-        counted.wait_for(|n| *n >= count).await.unwrap();
+        let counted = timeout(EVER, counted.wait_for(|n| *n >= count)).await;
+        assert!(counted.is_ok(), "{count} in vain: {:?}", self.names());
         self.done.lock().unwrap().clone()
     }
 
@@ -213,6 +218,7 @@ impl Fixture {
     async fn waiting(&mut self, count: usize) {
         let progress = &mut self.dispatcher.progress;
         let met = progress.wait_for(|now| now.waiting == count && now.in_hand.is_some());
-        met.await.unwrap();
+        let met = timeout(EVER, met).await.map(|met| met.is_ok());
+        assert_eq!(met, Ok(true), "{:?}", self.dispatcher.progress());
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::super::{PAUSE, Queue, Run};
+use super::super::queue::SCAN_MAX;
+use super::super::{Key, PAUSE, Queue, Run};
 use super::*;
 
-static NONE: LazyLock<HashSet<super::super::Key>> = LazyLock::new(HashSet::new);
+static NONE: LazyLock<HashSet<Key>> = LazyLock::new(HashSet::new);
 
 fn number(run: Option<Run<Note>>) -> Option<u64> {
     match run? {
@@ -100,4 +101,19 @@ fn pauses_are_forgotten() {
     }
     queue.told_again(told(100, now + PAUSE), now + PAUSE);
     assert_eq!(queue.pauses(), 1);
+}
+
+#[test]
+fn lanes_look_so_far_and_no_farther() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Mode::Lanes, TIMEOUT);
+    let busy = HashSet::from([Key::Link(LinkId(1))]);
+    for _ in 0..SCAN_MAX {
+        queue.push(named("waits"), now);
+    }
+    queue.push(message("beyond", 0, 2), now);
+    assert!(queue.next(now, &busy).is_none());
+    // Room for one more within reach.
+    assert!(queue.next(now, &NONE).is_some());
+    assert!(queue.next(now, &busy).is_some());
 }

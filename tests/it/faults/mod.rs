@@ -6,6 +6,7 @@ mod bound;
 mod consul_faults;
 mod crash;
 mod crash_loop;
+mod lanes;
 mod late;
 mod leader;
 mod ledger;

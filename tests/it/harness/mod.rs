@@ -1,5 +1,6 @@
 //! What the tests stand on: a [`Cluster`] in Consul, a [`Bridge`], and processes on its ha_link.
 
+mod acl;
 mod bridge;
 mod cluster;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -11,6 +12,7 @@ use halink::{Fid, FidType};
 
 pub(crate) use crate::common::consul::{self, free_ports};
 pub(crate) use crate::common::{PATIENCE, eventually};
+pub(crate) use acl::Guarded;
 pub(crate) use bridge::{Bridge, Settings, Until};
 pub(crate) use cluster::{Cluster, Instance};
 pub(crate) use recorder::Recorder;
