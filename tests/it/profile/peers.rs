@@ -53,6 +53,11 @@ async fn a_check_that_does_not_pass_makes_a_process_offline_once() {
     report(&ios, ProcessEvent::Started, ProcessType::M0mkfs).await;
     assert_eq!(post().await, 0, "m0mkfs");
     report(&ios, ProcessEvent::DtmRecovered, ProcessType::M0d).await;
+    assert_eq!(post().await, 0, "the check is older than its own word");
+    for status in [CheckStatus::Passing, CheckStatus::Warning] {
+        let checked = Instance::new(IOS, "ios").with_status(status);
+        cluster.register_on("ssu1", checked).await;
+    }
     let before = (heard.notes().len(), all(&cluster).await);
     assert_eq!(post().await, 22);
     let changed = written(&before.1, &all(&cluster).await);
