@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use halink::{Fid, FidType, HaState};
+use halink::{Fid, HaState};
 use serde_json::Value;
 
 use crate::bench::child::Program;
@@ -56,7 +56,7 @@ impl Bench {
 
     /// Starts a process, and returns when it has STARTED and the bridge has found out who it is.
     pub(super) async fn victim(&mut self, number: u64) -> Result<Victim> {
-        let process = Fid::typed(FidType::Process, 1, Loader::other_key(number));
+        let process = Loader::other_process(number);
         let fid = process.to_string();
         let mut command = Command::new(std::env::current_exe()?);
         let endpoint = format!("inet:tcp:127.0.0.1@{}", 40_000 + number);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::death::SURVIVORS;
 use crate::bench::clock;
 use crate::bench::daemon::DeathWatch;
+use crate::bench::loader::Loader;
 use crate::bench::run::{Bench, say};
 use crate::bench::stats::Sample;
 
@@ -34,23 +35,28 @@ impl Bench {
         say("deaths of processes by Consul's checks");
         self.restart_with(DeathWatch::Off).await?;
         self.loader.connect(SURVIVORS).await?;
-        let mut victims = Vec::new();
         // One more: its death says that nothing from before the checks passed is on its way.
-        for number in 0..=self.either(5, 10) {
-            victims.push(self.victim(FIRST + number).await?);
-        }
+        let numbers = FIRST..=FIRST + self.either(5, 10);
         let script = self.directory.path().join("health-check.sh");
         fs::write(&script, SCRIPT)?;
         fs::set_permissions(&script, Permissions::from_mode(0o755))?;
         let endpoint = self.daemon.endpoint();
-        let processes = victims.iter().map(|victim| victim.process);
-        let services = processes.map(|process| service(&script, process, &endpoint));
-        let services = services.collect();
-        self.agent
-            .watch(SERVICE, services, &self.daemon.watch_url())
-            .await?;
-        if let Some(output) = self.not_passing(victims.len()).await? {
-            let note = format!("a check of a running process does not pass: {output}");
+        let services: Vec<Value> = numbers
+            .clone()
+            .map(|number| service(&script, Loader::other_process(number), &endpoint))
+            .collect();
+        let count = services.len();
+        let url = self.daemon.watch_url();
+        self.agent.watch(SERVICE, services, &url).await?;
+        // A check is critical until it has run, and of a process that is up that would be news.
+        self.checks(|checks| checks.len() == count).await?;
+        let mut victims = Vec::new();
+        for number in numbers {
+            victims.push(self.victim(number).await?);
+        }
+        let passes = |check: &Value| check["Status"] == "passing";
+        if !self.checks(|checks| checks.iter().all(passes)).await? {
+            let note = format!("the checks of running processes do not pass within {PATIENCE:?}");
             self.figures.death_by_check_note = Some(note);
             return Ok(());
         }
@@ -71,23 +77,19 @@ impl Bench {
         Ok(())
     }
 
-    /// Waits until so many checks pass; what one that does not says after all that time.
-    async fn not_passing(&self, count: usize) -> Result<Option<String>> {
+    /// Waits until the checks are as wanted; whether they have come to be.
+    async fn checks(&self, wanted: impl Fn(&[Value]) -> bool) -> Result<bool> {
         let mut consul = self.agent.connect().await?;
         let path = format!("/v1/health/checks/{SERVICE}");
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        while Instant::now() < deadline {
             let checks: Vec<Value> = serde_json::from_slice(&consul.get(&path).await?)?;
-            let failing = checks.iter().find(|check| check["Status"] != "passing");
-            if failing.is_none() && checks.len() == count {
-                return Ok(None);
-            }
-            if Instant::now() > deadline {
-                let output = failing.and_then(|check| check["Output"].as_str());
-                return Ok(Some(output.unwrap_or("there is none").trim().to_owned()));
+            if wanted(&checks) {
+                return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(false)
     }
 }
 
