@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use consul_client::{Client, Config, TxnOp};
+use hyper::body::Bytes;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ const ATTEMPTS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Agent {
     program: Program,
+    file: PathBuf,
+    config: Value,
     pub(super) address: SocketAddr,
     pub(super) client: Client,
 }
@@ -63,6 +66,7 @@ impl Agent {
                        "dns": -1, "grpc": -1 },
             "bind_addr": "127.0.0.1",
             "log_level": "warn",
+            "enable_local_script_checks": true,
             "services": services(tree),
         });
         let file = directory.join("consul.json");
@@ -71,6 +75,9 @@ impl Agent {
         let mut command = Command::new(&program);
         command.args(["agent", "-dev", "-node", &tree.node, "-config-file"]);
         command.arg(&file);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http));
+        // For the scripts of its checks.
+        command.env("CONSUL_HTTP_ADDR", address.to_string());
         let started = Program::spawn("consul", directory, &mut command, None);
         let program = started.map_err(|error| match error.downcast_ref::<std::io::Error>() {
             Some(io) if io.kind() == ErrorKind::NotFound => anyhow!(
@@ -80,9 +87,10 @@ impl Agent {
             ),
             _ => error.context(format!("cannot start {}", program.display())),
         })?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http));
         Ok(Self {
             program,
+            file,
+            config,
             address,
             client: Client::new(&Config::new(address.to_string()))?,
         })
@@ -144,6 +152,23 @@ impl Agent {
     /// SIGCONT.
     pub(super) fn thaw(&self) -> Result<()> {
         self.program.signal(Signal::CONT)
+    }
+
+    /// Adds services to those of the node, and has every change of the health of services with
+    /// that name posted.
+    pub(super) async fn watch(&self, name: &str, services: Vec<Value>, url: &str) -> Result<()> {
+        let mut config = self.config.clone();
+        if let Some(there) = config["services"].as_array_mut() {
+            there.extend(services);
+        }
+        config["watches"] = json!([{
+            "type": "service", "service": name, "handler_type": "http",
+            "http_handler_config": { "path": url, "method": "POST", "timeout": "10s" },
+        }]);
+        std::fs::write(&self.file, config.to_string())?;
+        let mut http = self.connect().await?;
+        http.put("/v1/agent/reload", Bytes::new()).await?;
+        Ok(())
     }
 
     /// A connection for what Consul does alone.

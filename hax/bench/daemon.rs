@@ -22,6 +22,15 @@ const STOP: Duration = Duration::from_secs(5);
 /// A port that was free may be taken when the bridge binds it.
 const ATTEMPTS: usize = 4;
 
+/// How the bridge learns of the death of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DeathWatch {
+    /// By itself, as by default.
+    On,
+    /// By Consul's checks alone.
+    Off,
+}
+
 /// A running bridge that leads.
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -33,16 +42,17 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a bridge with the default settings.
+    /// Starts a bridge with the default settings, but for the death watch.
     pub(super) async fn start(
         hax: &Path,
         directory: &Path,
         agent: &Agent,
         tree: &Tree,
+        death_watch: DeathWatch,
     ) -> Result<Self> {
         let mut failure = anyhow!("the bridge was not started");
         for _ in 0..ATTEMPTS {
-            match Self::try_start(hax, directory, agent, tree).await {
+            match Self::try_start(hax, directory, agent, tree, death_watch).await {
                 Ok(daemon) => return Ok(daemon),
                 Err(error) => failure = error,
             }
@@ -50,19 +60,29 @@ impl Daemon {
         Err(failure)
     }
 
-    async fn try_start(hax: &Path, directory: &Path, agent: &Agent, tree: &Tree) -> Result<Self> {
+    async fn try_start(
+        hax: &Path,
+        directory: &Path,
+        agent: &Agent,
+        tree: &Tree,
+        death_watch: DeathWatch,
+    ) -> Result<Self> {
         let [port] = free_ports()?;
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = directory.join("ha");
         let config = format!(
             "[node]\nname = {:?}\n[ha]\nendpoint = \"unix:{}\"\nprocess = \"{}\"\n\
-             ha_service = \"{}\"\nrm_service = \"{}\"\n[consul]\naddress = \"http://{}\"\n\
+             ha_service = \"{}\"\nrm_service = \"{}\"\n{}[consul]\naddress = \"http://{}\"\n\
              [http]\nlisten = \"{http}\"\n[leader]\nlock_delay = \"0s\"\n",
             tree.node,
             socket.display(),
             tree.hax.process,
             tree.hax.ha,
             tree.hax.rms,
+            match death_watch {
+                DeathWatch::On => "",
+                DeathWatch::Off => "death_watch = false\n",
+            },
             agent.address,
         );
         let file = directory.join("hax.toml");
@@ -114,6 +134,11 @@ impl Daemon {
     /// A connection to its HTTP server.
     pub(super) async fn connect(&self) -> Result<Http> {
         Http::connect(self.http).await
+    }
+
+    /// Where Consul posts the health of services.
+    pub(super) fn watch_url(&self) -> String {
+        format!("http://{}/watch/service", self.http)
     }
 
     /// Where Motr processes reach it.

@@ -21,9 +21,18 @@ pub(super) struct Figures {
     pub(super) event_serial_per_s: Option<f64>,
     /// PUTs of one key, one after another, by Consul alone.
     pub(super) event_serial_raw_per_s: Option<f64>,
+    /// Events whose two keys Consul alone writes in two PUTs, one after another.
+    pub(super) event_serial_same_writes_per_s: Option<f64>,
     /// Transactions of both keys of an event, one after another, by Consul alone.
     pub(super) event_serial_raw_txn_per_s: Option<f64>,
+    /// Events to PUTs: each event counts as one, though it writes two keys.
     pub(super) event_serial_raw_ratio: Option<f64>,
+    /// Events to pairs of PUTs, which write what an event writes, but not at once.
+    pub(super) event_serial_same_writes_ratio: Option<f64>,
+    /// Events to transactions of both keys: what the bridge itself asks of Consul.
+    pub(super) event_serial_txn_ratio: Option<f64>,
+    /// From a message that needs no Consul to its delivery, one at a time, microseconds.
+    pub(super) link_round_trip_us: Option<f64>,
     /// Events the bridge holds when Consul is away and more keep coming.
     pub(super) outage_held: Option<usize>,
     /// Resident memory they add.
@@ -61,6 +70,11 @@ pub(super) struct Figures {
     pub(super) death_to_delivered_p50_ms: Option<f64>,
     /// Why there is no such figure.
     pub(super) death_note: Option<String>,
+    /// The same when the bridge watches no processes, but Consul checks them every second.
+    pub(super) death_by_check_p50_ms: Option<f64>,
+    pub(super) death_by_check_max_ms: Option<f64>,
+    /// Why there is no such figure.
+    pub(super) death_by_check_note: Option<String>,
     /// Resident memory with the tree and no links.
     pub(super) rss_mib: Option<f64>,
     /// Resident memory a link adds.

@@ -76,23 +76,8 @@ async fn obey(ha: &Endpoint, links: &mut Vec<Link>, command: Command) -> Result<
             }
             timed(links.iter_mut().map(Link::all_delivered)).await
         }
-        Command::EventsSerial { count } => {
-            let [link, ..] = some(links, 1)? else {
-                bail!("no link");
-            };
-            let mut samples = Vec::with_capacity(count);
-            let start = clock::now();
-            for _ in 0..count {
-                let start = clock::now();
-                link.event()?;
-                link.all_delivered().await?;
-                samples.push(clock::now() - start);
-            }
-            Ok(Outcome {
-                nanos: clock::now() - start,
-                samples,
-            })
-        }
+        Command::EventsSerial { count } => serial(links, count, Link::event).await,
+        Command::ServiceEvents { count } => serial(links, count, Link::service_event).await,
         Command::Nvec {
             links: n,
             window,
@@ -131,6 +116,29 @@ fn some(links: &mut [Link], count: usize) -> Result<&mut [Link]> {
         Some(links) => Ok(links),
         None => bail!("{count} links of {there}"),
     }
+}
+
+/// The first link sends so many messages, each after the one before is delivered.
+async fn serial(
+    links: &mut [Link],
+    count: usize,
+    send: impl Fn(&mut Link) -> Result<()>,
+) -> Result<Outcome> {
+    let [link, ..] = some(links, 1)? else {
+        bail!("no link");
+    };
+    let mut samples = Vec::with_capacity(count);
+    let start = clock::now();
+    for _ in 0..count {
+        let start = clock::now();
+        send(link)?;
+        link.all_delivered().await?;
+        samples.push(clock::now() - start);
+    }
+    Ok(Outcome {
+        nanos: clock::now() - start,
+        samples,
+    })
 }
 
 async fn timed(work: impl Iterator<Item = impl Future<Output = Result<()>>>) -> Result<Outcome> {

@@ -5,6 +5,7 @@ use std::process::{self, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use halink::{Fid, FidType};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::timeout;
@@ -49,9 +50,9 @@ impl Loader {
         })
     }
 
-    /// The key of a process that is not played.
-    pub(super) fn other_key(number: u64) -> u64 {
-        2 * FIRST_KEY + number
+    /// A process that is not played.
+    pub(super) fn other_process(number: u64) -> Fid {
+        Fid::typed(FidType::Process, 1, 2 * FIRST_KEY + number)
     }
 
     /// Makes as many links as are missing; how many that were, and how long they took.

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod death;
+mod death_by_check;
 mod entrypoint;
 mod events;
 mod idle;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::agent::{Agent, STORAGE};
 use super::args::{Args, Group};
-use super::daemon::Daemon;
+use super::daemon::{Daemon, DeathWatch};
 use super::figures::Figures;
 use super::loader::Loader;
 use super::table;
@@ -101,7 +101,7 @@ impl Bench {
         let links_max = allow_links()?;
         say("starting consul and a bridge");
         let agent = Agent::start(directory.path(), &tree).await?;
-        let daemon = Daemon::start(&hax, directory.path(), &agent, &tree).await?;
+        let daemon = Daemon::start(&hax, directory.path(), &agent, &tree, DeathWatch::On).await?;
         let loader = Loader::start(directory.path(), &daemon)?;
         let figures = Figures {
             tree_objects: tree.objects.len(),
@@ -174,16 +174,26 @@ impl Bench {
         if broadcast {
             self.broadcast_small_tree().await?;
         }
+        // Last: it has Consul watch and check from then on.
+        if death {
+            self.death_by_check().await?;
+        }
         Ok(())
     }
 
     /// Ends the bridge and its load; another bridge takes their place.
     pub(super) async fn restart(&mut self) -> Result<()> {
+        self.restart_with(DeathWatch::On).await
+    }
+
+    /// The same with another death watch.
+    pub(super) async fn restart_with(&mut self, death_watch: DeathWatch) -> Result<()> {
         let directory = self.directory.path();
         // The old ones are dropped, and killed, once the new ones are there; but the endpoint is
         // one's only.
         self.daemon.stop().await?;
-        self.daemon = Daemon::start(&self.hax, directory, &self.agent, &self.tree).await?;
+        self.daemon =
+            Daemon::start(&self.hax, directory, &self.agent, &self.tree, death_watch).await?;
         self.loader = Loader::start(directory, &self.daemon)?;
         Ok(())
     }

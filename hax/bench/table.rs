@@ -47,6 +47,9 @@ pub(super) fn of(figures: &Figures) -> String {
     if let Some(note) = &figures.death_note {
         let _ = writeln!(text, "death of a process: {note}");
     }
+    if let Some(note) = &figures.death_by_check_note {
+        let _ = writeln!(text, "death of a process by Consul's checks: {note}");
+    }
     if figures.debug_build {
         text.push_str("this is a debug build: its figures say little\n");
     }
@@ -149,11 +152,32 @@ fn events(figures: &Figures, rows: &mut Vec<Row>) {
         );
     }
     if let Some(ratio) = figures.event_serial_raw_ratio {
-        let pairs = raw(figures.event_serial_raw_txn_per_s, "transactions");
-        let beside = format!("of the PUTs; {pairs} of both keys");
+        let beside = "of the PUTs, one for each event".to_owned();
         row(rows, "", Some(ratio * 100.0), "%", beside);
         goal(rows, "≥ 80 %", ratio >= 0.8);
     }
+    for (ratio, rate, what) in [
+        (
+            figures.event_serial_same_writes_ratio,
+            figures.event_serial_same_writes_per_s,
+            "PUTs of both keys",
+        ),
+        (
+            figures.event_serial_txn_ratio,
+            figures.event_serial_raw_txn_per_s,
+            "transactions of both keys",
+        ),
+    ] {
+        let beside = raw(rate, &format!("of {what},"));
+        row(rows, "", ratio.map(|ratio| ratio * 100.0), "%", beside);
+    }
+    row(
+        rows,
+        "message that needs no Consul, one at a time",
+        figures.link_round_trip_us,
+        "µs",
+        "round trip of the link".to_owned(),
+    );
 }
 
 fn outage(figures: &Figures, rows: &mut Vec<Row>) {
@@ -261,6 +285,13 @@ fn rest(figures: &Figures, rows: &mut Vec<Row>) {
         let what = "SIGKILL → 10 survivors, p50";
         row(rows, what, Some(p50), "ms", String::new());
         goal(rows, "≤ 10 ms", p50 <= 10.0);
+    }
+    if let Some(p50) = figures.death_by_check_p50_ms {
+        let what = "SIGKILL → 10 survivors by checks of 1 s, p50";
+        let max = figures.death_by_check_max_ms;
+        let beside = max.map_or_else(String::new, |max| format!("longest {max:.0} ms"));
+        row(rows, what, Some(p50), "ms", beside);
+        goal(rows, "≤ 1,200 ms", p50 <= 1_200.0);
     }
     if let Some(rss) = figures.rss_mib {
         row(rows, "memory, idle", Some(rss), "MiB", String::new());

@@ -77,7 +77,12 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         let value = figure(&figures, path);
         assert!((1.0..1e7).contains(&value), "{path} is {value}");
     }
-    for path in ["/events_burst_raw_ratio", "/event_serial_raw_ratio"] {
+    for path in [
+        "/events_burst_raw_ratio",
+        "/event_serial_raw_ratio",
+        "/event_serial_same_writes_ratio",
+        "/event_serial_txn_ratio",
+    ] {
         let value = figure(&figures, path);
         assert!((0.0001..10.0).contains(&value), "{path} is {value}");
     }
@@ -107,6 +112,10 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         Value::Null => assert!(figures["death_note"].is_string(), "{figures:#}"),
         _ => assert!(figure(&figures, "/death_to_delivered_p50_ms") > 0.0),
     }
+    // A check runs once a second: a death between two of them is told before long.
+    let by_check = figure(&figures, "/death_by_check_p50_ms");
+    assert!((10.0..5_000.0).contains(&by_check), "{by_check}");
+    assert!(figure(&figures, "/link_round_trip_us") > 1.0);
     assert!(figure(&figures, "/tree_objects") > 900.0);
     assert_eq!(figures["debug_build"], cfg!(debug_assertions));
     let samples = figure(&figures, "/samples/nvec_p99_ms");

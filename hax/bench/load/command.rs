@@ -18,6 +18,9 @@ pub(crate) enum Command {
     /// The first link sends process events, each after the one before is delivered. The samples
     /// are the times that took.
     EventsSerial { count: usize },
+    /// The first link sends service events, which need no Consul, each after the one before is
+    /// delivered. The samples are the times that took.
+    ServiceEvents { count: usize },
     /// Each link sends NVEC GETs, at most `window` of them unanswered. The samples are the times
     /// from each to its answer.
     Nvec {

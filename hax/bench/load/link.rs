@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use halink::{Fid, FidType, ProcessEvent, ProcessType};
+use halink::{Fid, FidType, ProcessEvent, ProcessType, ServiceEvent};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -107,6 +107,16 @@ impl Link {
         self.message(Body::Process(ConfEvent {
             event: event.raw(),
             kind: ProcessType::M0d.raw(),
+            pid: std::process::id().into(),
+        }))
+    }
+
+    /// Sends a service event, of which the bridge only takes note; it is sent by the next wait.
+    pub(super) fn service_event(&mut self) -> Result<()> {
+        self.waiting += 1;
+        self.message(Body::Service(ConfEvent {
+            event: ServiceEvent::Started.raw(),
+            kind: 0,
             pid: std::process::id().into(),
         }))
     }

@@ -83,29 +83,34 @@ impl Bench {
 
     async fn serial(&mut self, raw: &mut Raw) -> Result<()> {
         say("process events one at a time");
-        let (mut rates, mut raws, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        let mut pairs = Vec::new();
-        let mut before = raw.serial(SERIAL).await?;
-        let mut rounds = Rounds::new(5, 40, Duration::from_millis(self.either(700, 4_000)));
+        let mut rates = Vec::new();
+        let mut alone = Alone::default();
+        let mut trips = Vec::new();
+        raw.one_at_a_time(&mut alone).await?;
+        let mut rounds = Rounds::new(5, 40, Duration::from_millis(self.either(900, 4_000)));
         while rounds.again() {
             let serial = Command::EventsSerial { count: SERIAL };
-            let rate = clock::per_second(SERIAL, self.loader.run(&serial).await?.nanos);
-            let after = raw.serial(SERIAL).await?;
-            rates.push(rate);
-            ratios.push(rate / f64::midpoint(before, after));
-            raws.push(before);
-            before = after;
-            pairs.push(raw.pairs(SERIAL).await?);
+            rates.push(clock::per_second(
+                SERIAL,
+                self.loader.run(&serial).await?.nanos,
+            ));
+            raw.one_at_a_time(&mut alone).await?;
+            let trip = Command::ServiceEvents { count: SERIAL };
+            let samples = self.loader.run(&trip).await?.samples;
+            trips.extend(samples.into_iter().map(|nanos| clock::millis(nanos) * 1e3));
         }
-        raws.push(before);
-        let rates: Sample = rates.into_iter().collect();
         let figures = &mut self.figures;
-        figures.event_serial_raw_txn_per_s = pairs.into_iter().collect::<Sample>().median();
-        figures.sampled("event_serial_raw_ratio", ratios.len());
+        figures.sampled("event_serial_raw_ratio", rates.len());
         figures.sampled("event_serial_per_s", rates.len() * SERIAL);
-        figures.event_serial_per_s = rates.median();
-        figures.event_serial_raw_per_s = raws.into_iter().collect::<Sample>().median();
-        figures.event_serial_raw_ratio = ratios.into_iter().collect::<Sample>().median();
+        figures.sampled("link_round_trip_us", trips.len());
+        figures.event_serial_raw_ratio = ratio(&rates, &alone.puts);
+        figures.event_serial_same_writes_ratio = ratio(&rates, &alone.both);
+        figures.event_serial_txn_ratio = ratio(&rates, &alone.txns);
+        figures.event_serial_per_s = median(rates);
+        figures.event_serial_raw_per_s = median(alone.puts);
+        figures.event_serial_same_writes_per_s = median(alone.both);
+        figures.event_serial_raw_txn_per_s = median(alone.txns);
+        figures.link_round_trip_us = median(trips);
         Ok(())
     }
 
@@ -136,6 +141,28 @@ fn each_of(rate: f64, seconds: f64, links: usize) -> usize {
     ((rate * seconds / links as f64) as usize).clamp(2, EACH_MAX)
 }
 
+/// What Consul does alone, one write after another, before the first round and after each; events a
+/// second.
+#[derive(Default)]
+struct Alone {
+    /// One PUT for each.
+    puts: Vec<f64>,
+    /// A PUT for each of the two keys.
+    both: Vec<f64>,
+    /// A transaction of the two keys.
+    txns: Vec<f64>,
+}
+
+/// The median over the rounds of what the bridge did to what Consul alone did around it.
+fn ratio(rates: &[f64], alone: &[f64]) -> Option<f64> {
+    let around = alone.windows(2).map(|pair| f64::midpoint(pair[0], pair[1]));
+    median(rates.iter().zip(around).map(|(rate, alone)| rate / alone))
+}
+
+fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    values.into_iter().collect::<Sample>().median()
+}
+
 /// What Consul does alone.
 struct Raw {
     consul: Http,
@@ -153,19 +180,30 @@ impl Raw {
         Ok(clock::per_second(count * EVENTS_OF_TXN, nanos))
     }
 
-    /// PUTs of a status a second, one after another.
-    async fn serial(&mut self, count: usize) -> Result<f64> {
-        let path = format!("/v1/kv/{PREFIX}/processes/{}", process(0));
+    async fn one_at_a_time(&mut self, alone: &mut Alone) -> Result<()> {
+        alone.puts.push(self.puts(SERIAL, &["processes"]).await?);
+        let both = self.puts(SERIAL, &["processes", "process"]).await?;
+        alone.both.push(both);
+        alone.txns.push(self.transactions(SERIAL).await?);
+        Ok(())
+    }
+
+    /// Events a second, each a PUT of its status to these keys, one after another.
+    async fn puts(&mut self, count: usize, names: &[&str]) -> Result<f64> {
+        let path = |name| format!("/v1/kv/{PREFIX}/{name}/{}", process(0));
+        let paths: Vec<String> = names.iter().map(path).collect();
         let start = clock::now();
         for n in 0..count {
             let body = Bytes::from(status(n).to_json());
-            self.consul.put(&path, body).await?;
+            for path in &paths {
+                self.consul.put(path, body.clone()).await?;
+            }
         }
         Ok(clock::per_second(count, clock::now() - start))
     }
 
     /// Transactions of one event a second, one after another: what the bridge has to do.
-    async fn pairs(&mut self, count: usize) -> Result<f64> {
+    async fn transactions(&mut self, count: usize) -> Result<f64> {
         let bodies: Vec<Bytes> = (0..2).map(|n| body(&event(n, 1))).collect();
         let start = clock::now();
         for body in bodies.iter().cycle().take(count) {
@@ -226,6 +264,12 @@ mod tests {
         assert_eq!(key(0), "hax-bench/processes/0x7200000000000001:0x10000");
         assert_eq!(key(1), "hax-bench/process/0x7200000000000001:0x10000");
         assert_eq!(ops[0]["KV"]["Value"], ops[1]["KV"]["Value"]);
+    }
+
+    #[test]
+    fn a_ratio_is_to_what_consul_did_before_and_after() {
+        assert_eq!(ratio(&[10.0, 30.0], &[10.0, 30.0, 90.0]), Some(0.5));
+        assert_eq!(ratio(&[], &[10.0]), None);
     }
 
     #[test]
