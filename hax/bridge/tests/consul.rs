@@ -29,6 +29,8 @@ pub(super) enum Fault {
     Slow(u64),
     /// HTTP status 500; nothing was done.
     Broken,
+    /// It is refused for good; nothing was done.
+    Denied,
 }
 
 /// What a transaction wrote.
@@ -112,6 +114,10 @@ impl Consul {
                 late(&mut self.lock(), calls);
                 Err(timeout())
             }
+            Fault::Denied => Err(Error::Permission {
+                path: "/".to_owned(),
+                body: String::new(),
+            }),
             Fault::Broken => Err(Error::Status {
                 path: "/".to_owned(),
                 status: 500,

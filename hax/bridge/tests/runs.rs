@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use halink::HaState;
 use tokio::time::Instant as Moment;
 
 use super::consul::Fault;
@@ -176,4 +177,19 @@ async fn the_links_of_older_incarnations_go_before_any_answer() {
         Said::Entrypoint(3),
     ];
     assert_eq!(fixture.motr.wait(7).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_answered_from_the_last_known_view_when_consul_refuses_to_tell() {
+    let faults = [Fault::None, Fault::None, Fault::Denied];
+    let fixture = start(Mode::Queue, Consul::new(faults, HashSet::new()));
+    fixture.push(0, 1, &Ask::Event(status(3))).await;
+    fixture.motr.wait(1).await;
+    // The last known view does not have the status yet; the next answer does.
+    for (number, state) in [(1, HaState::Online), (2, HaState::Failed)] {
+        fixture.push(number, 1, &Ask::Get(vec![1])).await;
+        let said = fixture.motr.wait(1 + 2 * number as usize).await;
+        let expected = [Said::States(number, vec![state]), Said::Delivered(number)];
+        assert_eq!(said[said.len() - 2..], expected);
+    }
 }
