@@ -6,7 +6,7 @@ use halink::{Fid, FidType, HaState};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
-use super::Relations;
+use super::{HareState, Relations};
 
 /// The container of fids that Hare's tools allocate: a decimal key in KV or in Consul stands for
 /// the fid with this container and the type at hand (4/KV).
@@ -130,8 +130,8 @@ impl ConfTreeBuilder {
         };
         let state = object
             .state
-            .and_then(|state| state.parse().ok())
-            .unwrap_or(HaState::Unknown);
+            .and_then(|state| HareState::parse(&state))
+            .map_or(HaState::Unknown, HareState::ha_state);
         states.insert(fid, state);
         if let Some(Ok(sdev)) = object.sdev.or(object.dev).map(|sdev| sdev.parse::<Fid>()) {
             self.twins.push((fid, sdev));
@@ -285,6 +285,24 @@ mod tests {
         assert_eq!(tree.processes_on("ssu2"), []);
         assert_eq!(tree.stored_state(services[1]), Some(HaState::Failed));
         assert_eq!(tree.stored_state(services[0]), None);
+    }
+
+    #[test]
+    fn a_state_is_read_in_either_spelling() {
+        let sdev = "0x6400000000000001:0x4";
+        for (stored, state) in [
+            ("M0_NC_FAILED", HaState::Failed),
+            ("failed", HaState::Failed),
+            ("offline", HaState::Transient),
+            ("repairing", HaState::Repair),
+            ("online", HaState::Online),
+            ("neither", HaState::Unknown),
+        ] {
+            let value = format!(r#"{{"path":"/dev/sdb","state":"{stored}"}}"#);
+            let key = format!("m0conf/nodes/n/processes/p/services/s/sdevs/{sdev}");
+            let found = tree(&[(&key, &value)]).stored_state(fid(sdev));
+            assert_eq!(found, Some(state), "{stored}");
+        }
     }
 
     #[test]

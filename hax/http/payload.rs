@@ -21,6 +21,7 @@ use serde_json::error::Category;
 
 use super::reply::Refusal;
 use crate::bridge::update::{NodeHealth, ServiceHealth, WatchUpdate};
+use crate::cluster::HareState;
 
 /// Container of the process fids whose keys Hare uses as service IDs.
 const PROCESS_CONTAINER: u64 = 1;
@@ -222,13 +223,14 @@ impl RawPair<'_> {
     fn state(&self) -> Option<(Fid, HaState)> {
         #[derive(serde::Deserialize)]
         struct Stored {
-            state: HaState,
+            state: String,
         }
         let (_, name) = self.key.strip_prefix(M0CONF)?.rsplit_once('/')?;
         let fid = Fid::from_str(name)
             .ok()
             .filter(|fid| fid.fid_type().is_some())?;
         let Stored { state } = serde_json::from_slice(&self.value.as_ref()?.0).ok()?;
+        let state = HareState::parse(&state)?.ha_state();
         (state != HaState::Unknown).then_some((fid, state))
     }
 }

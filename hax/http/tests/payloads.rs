@@ -314,9 +314,10 @@ fn stored_states_are_found_by_their_fid() {
     let drive = "m0conf/sites/0x5300000000000001:0x1/drives/0x6b00000000000001:0x2a";
     let payload = json!([
         pair(drive, r#"{"sdev": "0x6400000000000001:0x2b", "state": "M0_NC_FAILED"}"#),
-        pair("m0conf/nodes/0x6e00000000000001:0x3", r#"{"name": "ssu1", "state": "M0_NC_ONLINE"}"#),
+        pair("m0conf/nodes/0x6e00000000000001:0x3", r#"{"name": "ssu1", "state": "online"}"#),
         pair("m0conf/nodes/0x6e00000000000001:0x4", r#"{"name": "ssu2", "state": "M0_NC_UNKNOWN"}"#),
         pair("m0conf/nodes/0x6e00000000000001:0x5", r#"{"name": "ssu3", "state": "offline"}"#),
+        pair("m0conf/nodes/0x6e00000000000001:0xa", r#"{"name": "ssu6", "state": "odd"}"#),
         pair("m0conf/nodes/0x6e00000000000001:0x6", r#"{"name": "ssu4"}"#),
         pair("m0conf/nodes/0x6e00000000000001:0x7", "online"),
         pair("m0conf/nodes/0x0:0x7", r#"{"state": "M0_NC_ONLINE"}"#),
@@ -332,6 +333,7 @@ fn stored_states_are_found_by_their_fid() {
             states: vec![
                 (Fid::new(0x6b00_0000_0000_0001, 0x2a), HaState::Failed),
                 (Fid::new(0x6e00_0000_0000_0001, 3), HaState::Online),
+                (Fid::new(0x6e00_0000_0000_0001, 5), HaState::Transient),
             ],
             ignored: 10,
         }
