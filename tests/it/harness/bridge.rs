@@ -23,12 +23,15 @@ pub(crate) struct Settings {
     until: Until,
 }
 
+/// What a bridge reports of its own process: STARTING and STARTED.
+const OWN_EVENTS: u64 = 2;
+
 /// When a started bridge is given to the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Its HTTP server answers.
     Listening,
-    /// Its own process has its entrypoint.
+    /// Its own process has its entrypoint, and KV its status.
     Running,
     /// That, and somebody holds the leader lock.
     Led,
@@ -148,7 +151,10 @@ impl Bridge {
     async fn ready(&self) {
         let until = self.settings.until;
         self.wait_status(&format!("the bridge to be {until:?}"), |status| {
-            let running = status["phase"] == "running";
+            // What the bridge says of itself comes after that, and is counted like other events.
+            let counted = |name: &str| status["counters"][name].as_u64().unwrap_or_default();
+            let said = counted("process_events") + counted("final_errors");
+            let running = status["phase"] == "running" && said >= OWN_EVENTS;
             match until {
                 Until::Listening => true,
                 Until::Running => running,
