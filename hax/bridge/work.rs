@@ -50,9 +50,6 @@ impl<S: Store, R: Replies> Handler for Work<S, R> {
     type Message = Job<R::Ack>;
 
     async fn entrypoints(&self, run: Vec<Asked>) -> Vec<ToldAgain> {
-        for asked in &run {
-            self.retire_older(&asked.request).await;
-        }
         let mut run = VecDeque::from(run);
         let mut told = Vec::new();
         let mut read = pin!(self.store.facts());
@@ -67,10 +64,14 @@ impl<S: Store, R: Replies> Handler for Work<S, R> {
             if let Some(Asked { request, .. }) = run.pop_front() {
                 info!(process = %request.process,
                     "no entrypoint yet: Consul did not answer within the bound");
+                self.retire_older(&request).await;
                 told.push(self.say_again(request).await);
             }
         };
         for asked in run {
+            // One by one: the answer before may have made a link for an older incarnation of the
+            // same process.
+            self.retire_older(&asked.request).await;
             told.extend(self.answer_entrypoint(asked, &facts).await);
         }
         told

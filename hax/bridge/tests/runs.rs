@@ -172,11 +172,30 @@ async fn the_links_of_older_incarnations_go_before_any_answer() {
         Said::Again(1),
         Said::Delivered(0),
         retired(2),
-        retired(3),
         Said::Entrypoint(2),
+        retired(3),
         Said::Entrypoint(3),
     ];
     assert_eq!(fixture.motr.wait(7).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_incarnations_in_one_run_do_not_both_keep_a_link() {
+    // The head is slow, so that both wait behind it and share the run that follows.
+    let fixture = start(Mode::Queue, Consul::new([Fault::Slow(500)], HashSet::new()));
+    fixture.push(0, 1, &Ask::Event(status(0))).await;
+    for number in [1, 2] {
+        fixture.push(number, 2, &Ask::First).await;
+    }
+    let retired = || Said::Retired(process(2));
+    let expected = [
+        Said::Delivered(0),
+        retired(),
+        Said::Entrypoint(1),
+        retired(),
+        Said::Entrypoint(2),
+    ];
+    assert_eq!(fixture.motr.wait(5).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
