@@ -15,6 +15,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod death;
 pub mod dispatch;
+pub mod fence;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -7,6 +7,7 @@
 
 mod build;
 mod error;
+pub mod fence;
 mod model;
 mod reader;
 mod schema;
