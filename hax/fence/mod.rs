@@ -8,6 +8,8 @@
 //! ```
 
 pub mod executor;
+mod stub;
+pub use stub::{gate, plan, protocol};
 mod handle;
 pub mod model;
 mod view;

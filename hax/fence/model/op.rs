@@ -90,6 +90,10 @@ pub struct Options {
     pub delay_ms: u64,
     /// After this long without a start the operation expires.
     pub expire_ms: u64,
+    /// An operator's word while a run was under way: how it ends as soon as none is, if it has not
+    /// ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<End>,
 }
 
 /// An operation.
