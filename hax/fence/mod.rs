@@ -8,8 +8,10 @@
 //! ```
 
 pub mod executor;
+pub mod gate;
 mod handle;
 pub mod model;
+pub mod protocol;
 mod view;
 
 pub use handle::{
