@@ -8,10 +8,10 @@
 //! ```
 
 pub mod executor;
-mod stub;
-pub use stub::{gate, plan, protocol};
+pub mod gate;
 mod handle;
 pub mod model;
+pub mod protocol;
 mod view;
 
 pub use handle::{
