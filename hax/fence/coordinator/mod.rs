@@ -28,6 +28,7 @@ mod request;
 mod retention;
 mod seen;
 mod session;
+mod setup;
 mod slots;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use self::driver::Driver;
 use self::publish::Publisher;
 use self::session::Keeper;
 pub use self::session::Lease;
+pub use self::setup::{NoProcesses, Prepared, prepare};
 use super::executor::Executor;
 use super::handle::FenceHandle;
 use super::model::NodeName;
