@@ -13,9 +13,10 @@ use super::{operator, request};
 use crate::fence::gate::{self, Verdict};
 use crate::fence::handle::{By, COMMANDS_MAX, Command, PlanReport, Refused};
 use crate::fence::model::{
-    Action, Before, DeviceName, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target,
+    Action, Before, DeviceName, OpId, Operation, Options, Origin, Phase, Refusal, Source, Step,
+    Target,
 };
-use crate::fence::plan;
+use crate::fence::{plan, protocol};
 
 /// Serves commands, each beside the others, until `cancel` is cancelled. Who still waits then is told
 /// that the coordinator has ended.
@@ -29,12 +30,10 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
-            command = commands.recv(), if jobs.len() < COMMANDS_MAX => match command {
-                Some(command) => {
-                    jobs.spawn(answer(context.clone(), command, started));
-                }
-                None => break,
-            },
+            // Without a handle there is nothing to come; what was asked for goes on.
+            Some(command) = commands.recv(), if jobs.len() < COMMANDS_MAX => {
+                jobs.spawn(answer(context.clone(), command, started));
+            }
             Some(done) = jobs.join_next() => {
                 if let Err(error) = done {
                     warn!(%error, "a command did not end in order");
@@ -167,9 +166,11 @@ fn report(context: &Context, target: &Target, action: Action) -> PlanReport {
         Verdict::Refuse(refusal, detail) => gates.push(format!("{refusal}: {detail}")),
     }
     let facts = context.facts(&view, &nodes);
-    plan::report(&facts, target, action, gates, |device, target, action| {
+    let input = |device: &DeviceName, target: &Target, action| {
         context.executor.input(device, target, action)
-    })
+    };
+    let peers = |step: &Step, target: &Target| protocol::candidates(step, target, &view.peers);
+    plan::report(&facts, target, action, gates, input, peers)
 }
 
 /// How long commands wait for Consul at most, all their requests together.
