@@ -9,7 +9,9 @@
 
 pub mod executor;
 mod handle;
+pub mod lint;
 pub mod model;
+pub mod plan;
 mod view;
 
 pub use handle::{
