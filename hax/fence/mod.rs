@@ -10,8 +10,10 @@
 pub mod executor;
 pub mod gate;
 mod handle;
+pub mod lint;
 pub mod model;
 pub mod protocol;
+pub mod plan;
 mod view;
 
 pub use handle::{
