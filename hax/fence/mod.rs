@@ -7,11 +7,13 @@
 //!                              agents, files, processes
 //! ```
 
+mod about;
 pub mod executor;
 mod handle;
 pub mod model;
 mod view;
 
+pub use about::{About, DeviceAbout};
 pub use handle::{
     Ask, By, COMMANDS_MAX, Command, FenceHandle, PlanReport, PlannedStep, Refused, Taken,
 };
