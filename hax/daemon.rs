@@ -217,6 +217,7 @@ impl Daemon {
             parts: Arc::new(parts),
             lane,
             peers,
+            fence: None,
         };
         let limits = http::Limits::with_body(config.http.body_limit);
         let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());

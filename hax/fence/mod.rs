@@ -7,6 +7,7 @@
 //!                              agents, files, processes
 //! ```
 
+mod about;
 pub mod executor;
 pub mod gate;
 mod handle;
@@ -16,6 +17,7 @@ pub mod protocol;
 pub mod plan;
 mod view;
 
+pub use about::{About, DeviceAbout};
 pub use handle::{
     Ask, By, COMMANDS_MAX, Command, FenceHandle, PlanReport, PlannedStep, Refused, Taken,
 };
