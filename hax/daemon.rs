@@ -195,10 +195,11 @@ impl Daemon {
             let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
             tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
         }
-        if let Some(fence) = fence {
-            let (_handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
+        let fence = fence.map(|fence| {
+            let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
             tasks.add("fence", coordinator.into_task());
-        }
+            handle
+        });
         let parts = Parts {
             node: config.node.name.clone(),
             started: Instant::now(),
@@ -217,7 +218,7 @@ impl Daemon {
             parts: Arc::new(parts),
             lane,
             peers,
-            fence: None,
+            fence,
         };
         let limits = http::Limits::with_body(config.http.body_limit);
         let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());

@@ -8,13 +8,14 @@
 //! ```
 
 mod about;
+pub mod coordinator;
 pub mod executor;
 pub mod gate;
 mod handle;
 pub mod lint;
 pub mod model;
-pub mod protocol;
 pub mod plan;
+pub mod protocol;
 mod view;
 
 pub use about::{About, DeviceAbout};

@@ -125,6 +125,8 @@ fn fence_status(refusal: fence::Refusal) -> (StatusCode, &'static str) {
         R::NoPeer => (StatusCode::CONFLICT, "no-peer"),
         R::Inhibited => (StatusCode::CONFLICT, "inhibited"),
         R::Quarantined => (StatusCode::CONFLICT, "quarantined"),
+        R::Busy => (StatusCode::CONFLICT, "busy"),
+        R::NoOperation => (StatusCode::NOT_FOUND, "no-operation"),
     }
 }
 

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Coordinator, Setup};
 use crate::config::Config;
 use crate::config::fence::FenceConfig;
-use crate::fence::FenceHandle;
 use crate::fence::executor::{Executor, LocalProcesses};
 use crate::fence::model::{Ended, NodeName, RunResult};
+use crate::fence::{About, FenceHandle};
 
 /// What is ready before any task runs: the devices of this node can be used as they are configured.
 pub struct Prepared {
@@ -80,6 +80,7 @@ impl Prepared {
         consul: &Client,
         stop: CancellationToken,
     ) -> (FenceHandle, Coordinator) {
+        let about = About::new(self.node.clone(), &self.config, Vec::new());
         let setup = Setup {
             config: self.config,
             node: self.node,
@@ -87,6 +88,7 @@ impl Prepared {
             timeout: config.consul.timeout,
             executor: self.executor,
         };
-        Coordinator::spawn(setup, stop)
+        let (handle, coordinator) = Coordinator::spawn(setup, stop);
+        (handle.with_about(about), coordinator)
     }
 }

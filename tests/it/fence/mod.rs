@@ -1,4 +1,4 @@
-//! Fencing, with real fence agents.
+//! Fencing, with real fence agents and clusters.
 
 mod agents;
 mod guard;
@@ -6,4 +6,5 @@ mod installed;
 mod ipmi;
 mod powerman;
 mod runs;
+mod trio;
 mod wrapped;

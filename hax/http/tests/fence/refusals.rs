@@ -69,6 +69,8 @@ async fn a_refusal_has_its_status_and_its_words() {
         (R::NoPeer, 409, "no-peer"),
         (R::Inhibited, 409, "inhibited"),
         (R::Quarantined, 409, "quarantined"),
+        (R::Busy, 409, "busy"),
+        (R::NoOperation, 404, "no-operation"),
     ] {
         // The words are those of the records.
         assert_eq!(serde_json::to_value(why).unwrap(), code);
