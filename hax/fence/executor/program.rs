@@ -125,6 +125,12 @@ impl Called {
         };
         ended(result, self.evidence.as_str(), self.since)
     }
+
+    /// With a result that was found out later, and how.
+    pub(super) fn ended_after(&self, result: RunResult, how: &str) -> Ended {
+        let words = format!("{}; {how}", self.evidence);
+        ended(result, words, self.since)
+    }
 }
 
 impl Call {

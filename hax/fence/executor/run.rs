@@ -132,17 +132,12 @@ impl One<'_> {
     /// obey. What it says about the status tells them apart; its words are not interpreted, and a
     /// status of "off" does not make a success of a failure.
     async fn why_not(&self, failed: &Called) -> Ended {
-        let ended_with = |result, after: &str| {
-            let mut ended = failed.ended(|_| result);
-            ended.evidence = format!("{}; {after}", ended.evidence);
-            super::evidence::ended(result, ended.evidence, Instant::now())
-        };
         let verb = [Verb::Status, Verb::Monitor]
             .into_iter()
             .find(|verb| self.program.knows(*verb));
         let left = self.bounds.left();
         let Some(verb) = verb.filter(|_| left >= ENOUGH) else {
-            return ended_with(RunResult::NotAcknowledged, "not asked for its status");
+            return failed.ended_after(RunResult::NotAcknowledged, "not asked for its status");
         };
         let timeout = verb.timeout(&self.device.config.timeouts);
         let bounds = Bounds::within(timeout.min(left), self.bounds.grace);
@@ -162,6 +157,6 @@ impl One<'_> {
             (Said::Not(RunResult::Killed), _) => (RunResult::Killed, "then cancelled"),
             (Said::Not(_), _) => (RunResult::NotAcknowledged, "its status is not known"),
         };
-        ended_with(result, word)
+        failed.ended_after(result, word)
     }
 }

@@ -92,7 +92,6 @@ impl Powerman {
         .into()
     }
 
-
     /// Whether a node is on, as the controller says.
     pub(crate) fn is_on(&self, node: &str) -> bool {
         let says = self.switch("--query", node);
