@@ -181,6 +181,31 @@ async fn what_is_too_late_is_never_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_in_two_halves_is_one_run_that_began_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let start_by = BootInstant::now().after(Duration::from_secs(4));
+    // Off ends after `start_by`.
+    let off = format!(
+        "while [ $(sed 's/\\..*//' /proc/uptime) -le {} ]; do sleep 0.1; done; echo off >> {}",
+        start_by.0.as_secs() + 1,
+        log.display()
+    );
+    let mut device = shell("x", &off, LONG);
+    if let DeviceKind::Command(command) = &mut device.kind {
+        let on = format!("echo on >> {}; exit 1", log.display());
+        command.on = Some(["/bin/sh", "-c", &on].map(str::to_owned).to_vec());
+    }
+    let executor = executor(vec![device]).await.unwrap();
+    let mut reboot = run("x", Action::Reboot, "ssu1");
+    reboot.start_by = start_by;
+    let ended = executor.run(reboot).await;
+    // What is off is fenced, whatever has come of on.
+    assert_eq!(ended.result, RunResult::Success, "{ended:?}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "off\non\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn children_that_keep_stdout_open_are_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let script = family(dir.path()).replace("; wait", "; exit 0");
