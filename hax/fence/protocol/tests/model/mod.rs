@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use stateright::{Model, Property};
 
-use crate::fence::model::{DeviceName, NodeName, PeerRecord, Plan, Reach, Target};
+use crate::fence::model::{DeviceName, NodeName, Operation, PeerRecord, Plan, Reach, Target};
 use crate::fence::view::Peer;
 use consul_client::SessionId;
 
@@ -128,6 +128,11 @@ impl Fencing {
                 .map(|peer| (0..32).map(|number| session(peer, number)).collect())
                 .collect(),
         }
+    }
+
+    /// The first operation, as it is requested.
+    pub(super) fn operation(&self) -> Operation {
+        state::request(self, 0)
     }
 
     pub(super) fn has(&self, defect: Defect) -> bool {
