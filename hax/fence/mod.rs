@@ -8,6 +8,7 @@
 //! ```
 
 mod about;
+pub mod audit;
 pub mod executor;
 mod handle;
 pub mod model;
