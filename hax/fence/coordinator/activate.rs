@@ -14,7 +14,10 @@ pub(super) enum Activation {
     /// There is no plan for it.
     Refused(Refused),
     /// The active operation, and the other operations of the transaction.
-    Ready { next: Box<Operation>, checks: Vec<TxnOp> },
+    Ready {
+        next: Box<Operation>,
+        checks: Vec<TxnOp>,
+    },
 }
 
 /// Makes the transaction from the view it was admitted by: where that is not current any more, the

@@ -149,6 +149,7 @@ pub(super) fn request(model: &Fencing, number: u8) -> Operation {
         options: Options::default(),
         driver: first,
         phase: Phase::Requested,
+        before: Default::default(),
         plan: None,
         attempts: Vec::new(),
     }
