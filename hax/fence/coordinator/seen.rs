@@ -101,3 +101,133 @@ impl Seen {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::fence::FenceConfig;
+    use crate::fence::Stored;
+    use serde_json::json;
+
+    /// Lock delay 5 s; one device with one slot, expiring after 10 min.
+    fn config() -> FenceConfig {
+        let text = r#"
+            [ha]
+            process = "0x7200000000000001:0x0"
+            ha_service = "0x7300000000000001:0x0"
+            rm_service = "0x7300000000000001:0x1"
+            endpoint = "unix:/run/hax"
+            [node]
+            name = "n1"
+            [fence]
+            enabled = true
+            [[fence.device]]
+            name = "pdu"
+            type = "dummy"
+            hosts = ["t"]
+        "#;
+        Config::from_toml("hax.toml", text).unwrap().fence.unwrap()
+    }
+
+    /// An operation with an attempt whose step runs for 20 s at most, after a delay of up to 3 s.
+    fn op(state: serde_json::Value) -> Operation {
+        serde_json::from_value(json!({
+            "id": "0190a8e6-0000-7000-8000-000000000000",
+            "target": "t",
+            "action": "off",
+            "origin": { "node": "n1", "source": "operator", "who": "", "reason": "", "at": 0 },
+            "options": { "expire_ms": 1, "delay_ms": 1000 },
+            "driver": "n1",
+            "phase": { "phase": "active" },
+            "plan": { "epoch": 0, "levels": [{ "level": 0, "steps": [{
+                "device": "pdu", "action": "off", "group": 0, "required": true, "tries": 1,
+                "delay_ms": 500, "delay_max_ms": 1500, "run_max_ms": 20_000, "on_target": false,
+            }]}]},
+            "attempts": [
+                { "level": 0, "steps": [0], "peer": "n1", "verified": true, "state": state },
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn view(op: &Operation, slots: usize) -> FenceView {
+        let mut view = FenceView::default();
+        let stored = Stored {
+            value: op.clone(),
+            index: Default::default(),
+        };
+        view.ops.insert(op.id.clone(), stored);
+        view.slots.insert("pdu".parse().unwrap(), slots);
+        view
+    }
+
+    fn at(seconds: u64) -> BootInstant {
+        BootInstant(Duration::from_secs(1000 + seconds))
+    }
+
+    fn running(session: &str) -> Operation {
+        op(json!({ "state": "running", "session": session, "since": 0 }))
+    }
+
+    #[test]
+    fn a_run_is_certainly_over_after_its_bound_the_start_window_and_the_lock_delay() {
+        let config = config();
+        let mut seen = Seen::default();
+        let op = running("s");
+        seen.look(&config, &view(&op, 0), at(0));
+        // Seeing it again changes nothing.
+        seen.look(&config, &view(&op, 0), at(20));
+        assert!(!seen.passed(&config, &op, at(26)).waited);
+        assert!(seen.passed(&config, &op, at(27)).waited);
+        assert!(!seen.passed(&config, &op, at(24)).overdue);
+        assert!(seen.passed(&config, &op, at(25)).overdue);
+    }
+
+    #[test]
+    fn what_has_changed_is_counted_anew() {
+        let config = config();
+        let mut seen = Seen::default();
+        seen.look(&config, &view(&running("s"), 0), at(0));
+        let other = running("other");
+        seen.look(&config, &view(&other, 0), at(20));
+        assert!(!seen.passed(&config, &other, at(46)).waited);
+        assert!(seen.passed(&config, &other, at(47)).waited);
+        // One that was away for a moment has not been watched without a break.
+        seen.look(&config, &FenceView::default(), at(48));
+        seen.look(&config, &view(&other, 0), at(50));
+        assert!(!seen.passed(&config, &other, at(76)).waited);
+    }
+
+    #[test]
+    fn a_delegate_may_wait_for_its_delay_and_for_a_slot() {
+        let config = config();
+        let op = op(json!({ "state": "delegated" }));
+        let mut seen = Seen::default();
+        seen.look(&config, &view(&op, 0), at(0));
+        // 10 s, the lock delay, and the delays of operation and step.
+        assert!(!seen.passed(&config, &op, at(17)).accept_over);
+        assert!(seen.passed(&config, &op, at(18)).accept_over);
+        // The only slot is taken until second 100.
+        seen.look(&config, &view(&op, 1), at(100));
+        assert!(!seen.passed(&config, &op, at(117)).accept_over);
+        assert!(seen.passed(&config, &op, at(118)).accept_over);
+        // That does not count for ever.
+        seen.look(&config, &view(&op, 1), at(10_000));
+        assert!(seen.passed(&config, &op, at(10_000)).accept_over);
+    }
+
+    #[test]
+    fn only_the_first_try_of_a_step_is_delayed() {
+        let mut op = op(json!({ "state": "ended", "runs": [] }));
+        let longest = |op: &Operation, attempt| delay::bounds(op, attempt).0.as_millis();
+        assert_eq!(longest(&op, 0), 3000);
+        for _ in 0..100 {
+            let delay = delay::pick(&op, 0).as_millis();
+            assert!((1500..=3000).contains(&delay), "{delay}");
+        }
+        op.attempts.push(op.attempts[0].clone());
+        assert_eq!(longest(&op, 1), 0);
+        assert_eq!(longest(&op, 2), 0);
+    }
+}
