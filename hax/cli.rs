@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::Config;
-use crate::{bench, daemon, logging, sim, traces, version};
+use crate::fence::executor::guard::{self, GuardArgs};
+use crate::{bench, daemon, fence, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -40,13 +41,21 @@ enum Command {
     /// The load of `hax bench`.
     #[command(hide = true)]
     BenchLoad(bench::LoadArgs),
+    /// Between the daemon and a fence agent.
+    #[command(hide = true)]
+    FenceGuard(GuardArgs),
 }
 
 /// Runs `hax` with the arguments of this process.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config } => with_config(&config, run),
-        Command::CheckConfig { config } => with_config(&config, |_| {
+        Command::CheckConfig { config } => with_config(&config, |checked| {
+            if let Some(fence) = &checked.fence {
+                for finding in fence::lint::lint(fence, &fence::lint::named_nodes(fence)) {
+                    eprintln!("{}: warning: {finding}", config.display());
+                }
+            }
             println!("{}: no errors", config.display());
             ExitCode::SUCCESS
         }),
@@ -56,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::BenchLoad(args) => {
             block_on(&mut Builder::new_current_thread(), bench::run_load(args))
         }
+        Command::FenceGuard(args) => guard::run(args),
     }
 }
 

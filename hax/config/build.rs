@@ -6,6 +6,7 @@ use std::time::Duration;
 use halink::FidType;
 
 use super::error::Found;
+use super::fence;
 use super::model::{
     ClientCertificate, Config, ConsulConfig, DispatchConfig, EntrypointConfig, FatalMessage,
     HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, Profile,
@@ -39,6 +40,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let leader = leader(r);
     let kv = kv(r);
     let log = log(r);
+    let fence = fence::read(r, node.as_ref());
     Some(Config {
         node: node?,
         ha: ha?,
@@ -50,6 +52,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         leader: leader?,
         kv: kv?,
         log: log?,
+        fence: fence?,
     })
 }
 
@@ -211,13 +214,17 @@ fn log(r: &mut Reader<'_>) -> Option<LogConfig> {
     })
 }
 
-fn choice<T>(r: &mut Reader<'_>, key: &KeyDoc, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn choice<T>(
+    r: &mut Reader<'_>,
+    key: &KeyDoc,
+    pick: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
     r.text(key, |text| {
         pick(text).ok_or_else(|| format!("{text:?} is not one of {}", key.range))
     })
 }
 
-fn duration(r: &mut Reader<'_>, key: &KeyDoc) -> Option<Duration> {
+pub(super) fn duration(r: &mut Reader<'_>, key: &KeyDoc) -> Option<Duration> {
     r.text(key, |text| {
         let duration = value::duration(text)?;
         match key.range {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::schema::{nearest_key, nearest_section, reference, sections};
+use super::schema::{known_in, nearest_key, nearest_section, top_sections};
 
 /// Most errors kept; a file with more is not a configuration.
 const ERRORS_MAX: usize = 100;
@@ -122,17 +122,18 @@ impl Hint {
     pub(super) fn for_key(section: Option<&str>, leaf: &str) -> Self {
         nearest_key(section, leaf).map_or_else(
             || {
-                let of_section = reference()
-                    .iter()
-                    .filter(|key| Some(key.section()) == section);
-                Self::Known(of_section.map(|key| key.path).collect())
+                Self::Known(match section {
+                    Some(section) => known_in(section).collect(),
+                    None => top_sections().collect(),
+                })
             },
             Self::DidYouMean,
         )
     }
 
     pub(super) fn for_section(name: &str) -> Self {
-        nearest_section(name).map_or_else(|| Self::Known(sections().collect()), Self::DidYouMean)
+        nearest_section(name)
+            .map_or_else(|| Self::Known(top_sections().collect()), Self::DidYouMean)
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use halink::Fid;
 
+use super::fence::FenceConfig;
 use crate::dispatch::Mode;
 
 /// A configuration every value of which has been checked.
 ///
 /// `Debug` is fit for a log: it shows no secret and not where one is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// `[node]`
     pub node: NodeConfig,
@@ -35,6 +36,8 @@ pub struct Config {
     pub kv: KvConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[fence]`; none unless it says `enabled = true`.
+    pub fence: Option<FenceConfig>,
 }
 
 /// This node.
@@ -235,6 +238,11 @@ impl LogDirectives {
 pub struct SecretFile(pub(super) PathBuf);
 
 impl SecretFile {
+    /// A file with a secret.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// The path, for opening it.
     pub fn path(&self) -> &Path {
         &self.0

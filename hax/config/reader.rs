@@ -1,15 +1,30 @@
 //! The raw stage: a TOML document with places, and typed access that notes every error.
 
+mod collections;
+mod names;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Found, Hint, Problem};
-use super::schema::{DefaultValue, KeyDoc, Kind, Range, reference, sections};
+pub(super) use collections::Scalar;
+
+use super::error::{Found, Problem};
+use super::schema::{DefaultValue, KeyDoc, Kind, Range};
 
 /// A parsed document and the errors found in it so far.
 pub(super) struct Reader<'a> {
     root: DeTable<'a>,
+    /// The element of an array of tables to which the keys of its section belong now.
+    element: Option<Element>,
     errors: Vec<Found>,
+}
+
+/// One table of an array of tables.
+struct Element {
+    section: &'static str,
+    index: usize,
+    /// `fence.device[apc]`, or `fence.device[#2]` if it has no name.
+    label: String,
 }
 
 impl<'a> Reader<'a> {
@@ -19,6 +34,7 @@ impl<'a> Reader<'a> {
         if syntax.is_empty() {
             let mut reader = Self {
                 root: root.into_inner(),
+                element: None,
                 errors: Vec::new(),
             };
             reader.check_names();
@@ -38,55 +54,6 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
-    /// Reports every name that is not in the schema, and sections that are not tables.
-    fn check_names(&mut self) {
-        let mut found = Vec::new();
-        for (name, value) in &self.root {
-            let (section, at) = (name.get_ref().as_ref(), name.span().start);
-            let known = sections().any(|known| known == section);
-            match value.get_ref().as_table() {
-                None if known => {
-                    let kind = value.get_ref().type_str();
-                    let expected = format!("a table, [{section}]");
-                    let problem = Problem::WrongType {
-                        expected,
-                        found: kind,
-                    };
-                    found.push((at, section.to_owned(), problem));
-                }
-                None => {
-                    let problem = Problem::UnknownKey(match Hint::for_key(None, section) {
-                        Hint::Known(_) => Hint::Known(sections().collect()),
-                        hint => hint,
-                    });
-                    found.push((at, one_line(section), problem));
-                }
-                Some(_) if !known => {
-                    let hint = Hint::for_section(section);
-                    found.push((
-                        at,
-                        format!("[{}]", one_line(section)),
-                        Problem::UnknownSection(hint),
-                    ));
-                }
-                Some(table) => {
-                    for leaf in table.keys() {
-                        let name = leaf.get_ref().as_ref();
-                        let is_it = |key: &KeyDoc| key.section() == section && key.leaf() == name;
-                        if !reference().iter().any(is_it) {
-                            let hint = Hint::for_key(Some(section), name);
-                            let path = format!("{section}.{}", one_line(name));
-                            found.push((leaf.span().start, path, Problem::UnknownKey(hint)));
-                        }
-                    }
-                }
-            }
-        }
-        for (at, key, problem) in found {
-            self.report(at, key, problem);
-        }
-    }
-
     fn report(&mut self, at: usize, key: String, problem: Problem) {
         self.errors.push(Found {
             at,
@@ -95,27 +62,54 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// A section as it is written, with where that is; `None` if it is not written.
+    fn section(&self, path: &str) -> Option<(usize, &DeValue<'a>)> {
+        let mut names = path.split('.');
+        let (name, value) = self.root.get_key_value(names.next()?)?;
+        let (mut at, mut value) = (name.span().start, value.get_ref());
+        for name in names {
+            let (name, inner) = value.as_table()?.get_key_value(name)?;
+            (at, value) = (name.span().start, inner.get_ref());
+        }
+        match (&self.element, value) {
+            (Some(element), DeValue::Array(elements)) if element.section == path => {
+                let element = elements.get(element.index)?;
+                Some((element.span().start, element.get_ref()))
+            }
+            _ => Some((at, value)),
+        }
+    }
+
     fn find(&self, key: &KeyDoc) -> Option<&Spanned<DeValue<'a>>> {
-        self.root
-            .get(key.section())?
-            .get_ref()
-            .as_table()?
-            .get(key.leaf())
+        let (_, section) = self.section(key.section())?;
+        section.as_table()?.get(key.leaf())
     }
 
     /// Where a key is written, or where it would have been.
     fn place(&self, key: &KeyDoc) -> usize {
         self.find(key)
             .map(|value| value.span().start)
-            .unwrap_or_else(|| {
-                let section = self.root.get_key_value(key.section());
-                section.map_or(0, |(name, _)| name.span().start)
-            })
+            .unwrap_or_else(|| self.section(key.section()).map_or(0, |(at, _)| at))
+    }
+
+    /// The key as errors name it.
+    fn shown(&self, key: &KeyDoc) -> String {
+        match &self.element {
+            Some(element) if element.section == key.section() => {
+                format!("{}.{}", element.label, key.leaf())
+            }
+            _ => key.path.to_owned(),
+        }
+    }
+
+    /// Whether a section is written in the file, rightly or not.
+    pub(super) fn has_section(&self, path: &str) -> bool {
+        self.section(path).is_some()
     }
 
     /// Reports that a key's value cannot stand.
     pub(super) fn refuse(&mut self, key: &KeyDoc, why: String) {
-        self.report(self.place(key), key.path.to_owned(), Problem::Invalid(why));
+        self.report(self.place(key), self.shown(key), Problem::Invalid(why));
     }
 
     /// Whether the key is written in the file, rightly or not.
@@ -138,7 +132,7 @@ impl<'a> Reader<'a> {
             }
             None => match key.default {
                 DefaultValue::Value(text) => parse(text),
-                DefaultValue::Unset => return None,
+                DefaultValue::Unset | DefaultValue::Follows(_) => return None,
                 DefaultValue::Required => {
                     self.missing(key);
                     return None;
@@ -159,7 +153,7 @@ impl<'a> Reader<'a> {
             }
             None => match key.default {
                 DefaultValue::Value(text) => Some(text == "true"),
-                DefaultValue::Unset => None,
+                DefaultValue::Unset | DefaultValue::Follows(_) => None,
                 DefaultValue::Required => {
                     self.missing(key);
                     None
@@ -181,7 +175,7 @@ impl<'a> Reader<'a> {
             }
             None => match key.default {
                 DefaultValue::Value(text) => text.parse().map_err(|_| text.to_owned()),
-                DefaultValue::Unset => return None,
+                DefaultValue::Unset | DefaultValue::Follows(_) => return None,
                 DefaultValue::Required => {
                     self.missing(key);
                     return None;
@@ -199,10 +193,10 @@ impl<'a> Reader<'a> {
 
     fn missing(&mut self, key: &KeyDoc) {
         // A section that is something else has been reported; its keys are not missing.
-        let section = self.root.get(key.section()).map(Spanned::get_ref);
-        if section.is_none_or(DeValue::is_table) {
+        let section = self.section(key.section());
+        if section.is_none_or(|(_, section)| section.is_table()) {
             let problem = Problem::Missing(key.range.to_string());
-            self.report(self.place(key), key.path.to_owned(), problem);
+            self.report(self.place(key), self.shown(key), problem);
         }
     }
 
@@ -214,12 +208,15 @@ impl<'a> Reader<'a> {
             Kind::Size => "a size such as \"16MiB\"",
             Kind::Fid => "a fid such as \"0x7200000000000001:0x4\"",
             Kind::Text | Kind::Choice | Kind::File | Kind::Directory => "a string",
+            Kind::List => "an array of strings",
+            Kind::Numbers => "an array of whole numbers",
+            Kind::Table => "a table",
         };
         let problem = Problem::WrongType {
             expected: expected.to_owned(),
             found,
         };
-        self.report(self.place(key), key.path.to_owned(), problem);
+        self.report(self.place(key), self.shown(key), problem);
     }
 }
 

@@ -2,12 +2,15 @@
 //! compared with, and what the reference prints.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use super::fence;
 
 /// One configuration key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// `section.key`.
+    /// `section.key`; a section may be nested: `fence.device.name`.
     pub path: &'static str,
     /// What is written there.
     pub kind: Kind,
@@ -22,18 +25,21 @@ pub struct KeyDoc {
 impl KeyDoc {
     /// Name of the table the key is in.
     pub fn section(&self) -> &'static str {
-        self.path.split_once('.').map_or("", |(section, _)| section)
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
     }
 
     /// Name of the key within its table.
     pub fn leaf(&self) -> &'static str {
         self.path
-            .split_once('.')
+            .rsplit_once('.')
             .map_or(self.path, |(_, leaf)| leaf)
     }
 }
 
-/// What is written as a key's value. All but `Boolean` and `Number` are TOML strings.
+/// What is written as a key's value. All but `Boolean`, `Number`, `List`, `Numbers` and `Table` are TOML
+/// strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text, checked by its own rule.
@@ -54,6 +60,12 @@ pub enum Kind {
     File,
     /// Path of a directory.
     Directory,
+    /// An array of strings.
+    List,
+    /// An array of whole numbers.
+    Numbers,
+    /// A table whose keys are names of the operator's choice.
+    Table,
 }
 
 impl fmt::Display for Kind {
@@ -68,6 +80,9 @@ impl fmt::Display for Kind {
             Self::Fid => "fid",
             Self::File => "file",
             Self::Directory => "directory",
+            Self::List => "list of strings",
+            Self::Numbers => "list of numbers",
+            Self::Table => "table",
         })
     }
 }
@@ -79,6 +94,8 @@ pub enum DefaultValue {
     Required,
     /// Nothing: the feature is off.
     Unset,
+    /// What follows from other keys, in words.
+    Follows(&'static str),
     /// This value, read by the same parser as one that is written.
     Value(&'static str),
 }
@@ -88,6 +105,7 @@ impl fmt::Display for DefaultValue {
         f.write_str(match self {
             Self::Required => "required",
             Self::Unset => "none",
+            Self::Follows(words) => words,
             Self::Value(text) => text,
         })
     }
@@ -145,15 +163,15 @@ pub(super) fn show_size(bytes: u64) -> String {
     }
 }
 
-const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-const fn secs(s: u64) -> Duration {
+pub(super) const fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-/// Defines each key once, as a constant the parser uses and a row of [`REFERENCE`].
+/// Defines each key once, as a constant the parser uses and a row of `KEYS`.
 macro_rules! keys {
     ($($(#[$why:meta])* $name:ident = $path:literal, $kind:ident, $default:expr, $range:expr, $doc:literal;)*) => {
         $($(#[$why])* pub(super) const $name: KeyDoc = KeyDoc {
@@ -163,9 +181,10 @@ macro_rules! keys {
             range: $range,
             doc: $doc,
         };)*
-        static REFERENCE: &[KeyDoc] = &[$($name),*];
+        pub(in crate::config) const KEYS: &[KeyDoc] = &[$($name),*];
     };
 }
+pub(super) use keys;
 
 const ENDPOINT_RULE: Range =
     Range::Rule("`unix:/path`, `inet:tcp:IP@PORT` or another Motr endpoint, at most 255 bytes");
@@ -280,16 +299,21 @@ keys! {
         "What is logged; RUST_LOG overrides it.";
 }
 
+/// Sections that are arrays of tables, `[[fence.device]]`.
+pub(super) const ARRAYS: &[&str] = &["fence.device", "fence.level", "fence.policy"];
+
+static REFERENCE: LazyLock<Vec<KeyDoc>> = LazyLock::new(|| [KEYS, fence::schema::KEYS].concat());
+
 /// Every key the configuration knows, in the order of the reference.
 pub fn reference() -> &'static [KeyDoc] {
-    REFERENCE
+    &REFERENCE
 }
 
 /// The reference as a Markdown table.
 pub fn reference_table() -> String {
     let mut table =
         String::from("| key | kind | default | values | meaning |\n|---|---|---|---|---|\n");
-    for key in REFERENCE {
+    for key in reference() {
         let default = match key.default {
             DefaultValue::Value(text) => format!("`{text}`"),
             other => other.to_string(),
@@ -302,30 +326,36 @@ pub fn reference_table() -> String {
     table
 }
 
-/// The known key an unknown one was most likely meant to be.
+/// The known key, or section, that an unknown one was most likely meant to be.
 ///
 /// Keys of the same section win over equally similar ones of others.
 pub(super) fn nearest_key(section: Option<&str>, leaf: &str) -> Option<&'static str> {
-    let score = |key: &KeyDoc| {
-        let similarity = strsim::jaro_winkler(leaf, key.leaf());
-        if section == Some(key.section()) {
+    let score = |of: &str, known: &str| {
+        let similarity = strsim::jaro_winkler(leaf, known);
+        if section == Some(of) {
             similarity
         } else {
             similarity * 0.95
         }
     };
-    best(REFERENCE.iter().map(|key| (score(key), key.path)))
+    let keys = reference().iter();
+    let keys = keys.map(|key| (score(key.section(), key.leaf()), key.path));
+    let nested = sections().filter_map(|path| {
+        let (of, name) = path.rsplit_once('.')?;
+        Some((score(of, name), path))
+    });
+    best(keys.chain(nested))
 }
 
 /// The known section an unknown one was most likely meant to be.
 pub(super) fn nearest_section(name: &str) -> Option<&'static str> {
-    best(sections().map(|section| (strsim::jaro_winkler(name, section), section)))
+    best(top_sections().map(|section| (strsim::jaro_winkler(name, section), section)))
 }
 
-/// Names of the known sections.
+/// Paths of the known sections, nested ones too.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     let mut last = "";
-    REFERENCE
+    reference()
         .iter()
         .map(KeyDoc::section)
         .filter(move |&section| {
@@ -335,11 +365,27 @@ pub(super) fn sections() -> impl Iterator<Item = &'static str> {
         })
 }
 
-/// The best candidate, if it is similar enough to be worth saying.
+/// Names of the sections that are not nested.
+pub(super) fn top_sections() -> impl Iterator<Item = &'static str> {
+    sections().filter(|section| !section.contains('.'))
+}
+
+/// What may be written in a section: its keys, then the sections nested in it.
+pub(super) fn known_in(section: &str) -> impl Iterator<Item = &'static str> {
+    let keys = reference().iter();
+    let keys = keys
+        .filter(move |key| key.section() == section)
+        .map(|key| key.path);
+    let nested =
+        sections().filter(move |path| path.rsplit_once('.').is_some_and(|(of, _)| of == section));
+    keys.chain(nested)
+}
+
+/// The best candidate, the first of equal ones, if it is similar enough to be worth saying.
 fn best(scored: impl Iterator<Item = (f64, &'static str)>) -> Option<&'static str> {
     const SIMILAR: f64 = 0.8;
     scored
         .filter(|(score, _)| *score >= SIMILAR)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, name)| name)
 }

@@ -7,11 +7,19 @@
 //!                              agents, files, processes
 //! ```
 
+mod about;
+pub mod audit;
+pub mod coordinator;
 pub mod executor;
+pub mod gate;
 mod handle;
+pub mod lint;
 pub mod model;
+pub mod plan;
+pub mod protocol;
 mod view;
 
+pub use about::{About, DeviceAbout};
 pub use handle::{
     Ask, By, COMMANDS_MAX, Command, FenceHandle, PlanReport, PlannedStep, Refused, Taken,
 };

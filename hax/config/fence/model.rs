@@ -2,6 +2,7 @@
 //! `[[fence.policy]]` (`rfc/12-fencing.md`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ pub struct Hosts {
 pub enum HostCheck {
     /// Only what `hosts` and `ports` name.
     Static,
-    /// What the device lists; named ports are translated.
+    /// What the device lists; named ports are translated. A watchdog: nodes that publish theirs as armed.
     Dynamic,
     /// Any target whose status the device can tell.
     Status,
@@ -139,7 +140,7 @@ pub enum HostCheck {
     None,
 }
 
-/// Bounds of one run, by action.
+/// Bounds of one run, by action. Of a watchdog, off and reboot are its `timeout` and the kill grace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// off
@@ -208,8 +209,8 @@ pub enum DeviceKind {
     Dummy(DummyConfig),
 }
 
-/// A fence agent, by its stdin API.
-#[derive(Debug, Clone)]
+/// A fence agent, by its stdin API. `Debug` shows names of parameters, never their values.
+#[derive(Clone)]
 pub struct AgentConfig {
     /// Its program: absolute, or a name below `fence.agent_dir`.
     pub program: PathBuf,
@@ -219,6 +220,17 @@ pub struct AgentConfig {
     pub secrets: BTreeMap<String, SecretFile>,
     /// The parameter that takes the port; none: `plug` or `port`, as the metadata says.
     pub port_parameter: Option<String>,
+}
+
+impl fmt::Debug for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentConfig")
+            .field("program", &self.program)
+            .field("parameters", &self.parameters.keys())
+            .field("secrets", &self.secrets)
+            .field("port_parameter", &self.port_parameter)
+            .finish()
+    }
 }
 
 /// Request and response directories that something else serves.
@@ -295,7 +307,7 @@ pub struct LevelConfig {
 pub enum LevelTarget {
     /// This node.
     Name(NodeName),
-    /// Nodes whose whole name matches.
+    /// Nodes whose whole name matches; it is anchored at both ends.
     Pattern(regex::Regex),
     /// Nodes whose metadata in Consul's catalog has this.
     Attribute {
@@ -311,7 +323,8 @@ pub enum LevelTarget {
 pub struct PolicyConfig {
     /// For log and `explain`.
     pub name: String,
-    /// Names of services (`ios`, `confd`) or fids of processes; empty: all processes.
+    /// Names of services (`ios`, `confd`) or fids of processes, as [`halink::Fid`] is displayed; empty:
+    /// all processes.
     pub processes: Vec<String>,
     /// What it is for; empty: all.
     pub triggers: Vec<Trigger>,

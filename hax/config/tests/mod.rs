@@ -9,7 +9,7 @@ mod values;
 
 use super::Config;
 
-const MINIMAL: &str = "\
+pub(super) const MINIMAL: &str = "\
 [node]
 name = \"ssu1\"
 [ha]

@@ -1,0 +1,88 @@
+//! `[[fence.policy]]`.
+
+use std::collections::BTreeSet;
+
+use super::model::{PolicyConfig, Trigger};
+use super::read::number;
+use super::{schema as keys, value};
+use crate::config::build::{choice, duration};
+use crate::config::reader::Reader;
+use crate::fence::model::Action;
+
+const SECTION: &str = "fence.policy";
+
+/// Reads all policies; without any, the default one is there.
+pub(super) fn read_all(r: &mut Reader<'_>, action: Option<Action>) -> Option<Vec<PolicyConfig>> {
+    let total = r.elements(SECTION);
+    if total == 0 {
+        // No table is entered, so every key has its default.
+        return Some(vec![policy(r, Some("default".to_owned()), action)?]);
+    }
+    let mut policies = Vec::new();
+    let mut names = BTreeSet::new();
+    for index in 0..total {
+        if !r.enter(SECTION, index) {
+            continue;
+        }
+        let name = r.text(&keys::POLICY_NAME, value::policy);
+        if let Some(name) = &name
+            && !names.insert(name.clone())
+        {
+            let why = format!("there is another policy of the name {name}");
+            r.refuse(&keys::POLICY_NAME, why);
+        }
+        policies.extend(policy(r, name, action));
+    }
+    (policies.len() == total).then_some(policies)
+}
+
+fn policy(
+    r: &mut Reader<'_>,
+    name: Option<String>,
+    action: Option<Action>,
+) -> Option<PolicyConfig> {
+    let processes = r.list(&keys::POLICY_PROCESSES, value::process);
+    let triggers = r.list(&keys::POLICY_ON, |word| match word {
+        "check" => Ok(Trigger::Check),
+        "isolate" => Ok(Trigger::Isolate),
+        "death" => Ok(Trigger::Death),
+        "node-lost" => Ok(Trigger::NodeLost),
+        _ => Err(format!("{word:?} is not one of {}", keys::POLICY_ON.range)),
+    });
+    let after = duration(r, &keys::POLICY_AFTER);
+    let max = number(r, &keys::POLICY_MAX);
+    let window = duration(r, &keys::POLICY_WINDOW);
+    let written = r.is_given(&keys::POLICY_ACTION);
+    let own = choice(r, &keys::POLICY_ACTION, |word| match word {
+        "off" => Some(Some(Action::Off)),
+        "reboot" => Some(Some(Action::Reboot)),
+        "none" => Some(None),
+        _ => None,
+    });
+    let escalate = r.boolean(&keys::POLICY_ESCALATE);
+    for (key, is_empty) in [
+        (
+            &keys::POLICY_PROCESSES,
+            processes.as_ref().is_some_and(Vec::is_empty),
+        ),
+        (
+            &keys::POLICY_ON,
+            triggers.as_ref().is_some_and(Vec::is_empty),
+        ),
+    ] {
+        if is_empty && r.is_given(key) {
+            r.refuse(key, "is empty; leave the key out for all".to_owned());
+        }
+    }
+    let action = if written { own? } else { Some(action?) };
+    Some(PolicyConfig {
+        name: name?,
+        processes: processes?,
+        triggers: triggers?,
+        after: after?,
+        max: max?,
+        window: window?,
+        action,
+        escalate: escalate?,
+    })
+}
