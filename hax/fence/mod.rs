@@ -8,6 +8,7 @@
 //! ```
 
 pub mod executor;
+pub mod files;
 mod handle;
 pub mod model;
 mod view;
