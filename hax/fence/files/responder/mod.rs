@@ -108,9 +108,14 @@ impl Responder {
     /// Until it is cancelled, or a directory has been replaced.
     async fn serve(&mut self, store: Arc<Store>) {
         let watch = Watch::new(&self.config.request_dir);
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; a descriptor of its own is all that it asks for, and an \
+                      `OwnedFd` has one, open until the `AsyncFd` has let go of it"
+        )]
         let watch = watch
             .into_fd()
-            .and_then(|fd| AsyncFd::register_with_interest(fd, Interest::READABLE).ok());
+            .and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE).ok());
         let stop = self.cancel.child_token();
         let mut tasks = JoinSet::new();
         let mut clean = Instant::now();

@@ -1,0 +1,5 @@
+//! Fencing.
+
+mod files;
+mod pacemaker;
+mod responder;
