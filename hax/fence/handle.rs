@@ -20,6 +20,9 @@ pub const COMMANDS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
+    /// Its own number, so that asking again is answered by the same operation; none: a new one.
+    #[serde(default)]
+    pub id: Option<OpId>,
     /// What is to be fenced.
     pub target: Target,
     /// How.

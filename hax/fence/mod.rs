@@ -11,6 +11,7 @@ mod about;
 pub mod audit;
 pub mod coordinator;
 pub mod executor;
+pub mod files;
 pub mod gate;
 mod handle;
 pub mod lint;

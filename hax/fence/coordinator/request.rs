@@ -52,6 +52,9 @@ pub(super) async fn request(
         return Err(Refused::new(Refusal::StartupGrace, detail));
     }
     bounded(context, known(context, ask)).await?;
+    if let Some(op) = bounded(context, asked_before(context, ask)).await? {
+        return Ok(Taken { op, merged: true });
+    }
     let expire = ask.expire.unwrap_or(context.config.expire);
     let deadline = Instant::now() + expire;
     let op = operation(context, ask, expire);
@@ -96,9 +99,29 @@ async fn known(context: &Context, ask: &Ask) -> Result<(), Refused> {
     Err(Refused::new(Refusal::UnknownTarget, detail))
 }
 
+/// The operation that serves a request with a number of its own, if it has been asked before: by its number, or
+/// as one that has joined. The view of a daemon that has just started may not have it yet.
+async fn asked_before(context: &Context, ask: &Ask) -> Result<Option<OpId>, Refused> {
+    let Some(id) = &ask.id else {
+        return Ok(None);
+    };
+    let kv = context.consul.kv().with(ReadOptions::consistent());
+    let pairs = kv
+        .list(keys::OPS)
+        .await
+        .map_err(|error| no_quorum(&error))?;
+    let view = FenceView::parse(&pairs.value);
+    let serves = |op: &Operation| {
+        let same = |origin: &Origin| origin.source == ask.source && origin.who == ask.who;
+        op.id == *id || same(&op.origin) || op.joined.iter().any(same)
+    };
+    let mut ops = view.ops.into_values();
+    Ok(ops.find(|op| serves(&op.value)).map(|op| op.value.id))
+}
+
 fn operation(context: &Context, ask: &Ask, expire: Duration) -> Operation {
     Operation {
-        id: OpId::new(),
+        id: ask.id.clone().unwrap_or_default(),
         target: ask.target.clone(),
         action: ask.action,
         origin: origin(context, ask),
@@ -204,6 +227,9 @@ async fn join(context: &Context, ask: &Ask, there: Stored<Operation>) -> Result<
     let id = next.id.clone();
     if next.joined.len() < JOINED_MAX {
         next.joined.push(origin(context, ask));
+    } else if ask.id.is_some() {
+        // Unrecorded, it would be done again after a crash of who asks.
+        return Ok(Found::Other(id));
     } else if !ask.overridden {
         return Ok(Found::Joined(id));
     }

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::{Coordinator, Setup};
 use crate::config::Config;
 use crate::config::fence::FenceConfig;
+use crate::fence::audit::{Audit, AuditLink, Bounds};
 use crate::fence::executor::{Executor, LocalProcesses};
 use crate::fence::lint::{lint, named_nodes};
 use crate::fence::model::{Ended, NodeName, RunResult};
@@ -24,6 +25,7 @@ pub struct Prepared {
     node: NodeName,
     executor: Executor,
     lint: Vec<String>,
+    audit: (Audit, AuditLink),
 }
 
 /// Stands for the Motr processes of a node where nothing can end them: what is asked for fails.
@@ -69,6 +71,9 @@ pub async fn prepare(
         anyhow!("{}", errors.join("\n"))
     })?;
     // It looks at a few files; nothing else runs yet.
+    let bounds = Bounds::default();
+    let audit = Audit::open(&fence.audit_file, node.clone(), bounds).await;
+    let audit = audit.context("fence.audit_file")?;
     let lint = lint(fence, &named_nodes(fence));
     for finding in &lint {
         warn!("{finding}");
@@ -78,6 +83,7 @@ pub async fn prepare(
         node,
         executor,
         lint: lint.iter().map(ToString::to_string).collect(),
+        audit,
     }))
 }
 
@@ -88,8 +94,9 @@ impl Prepared {
         config: &Config,
         consul: &Client,
         stop: CancellationToken,
-    ) -> (FenceHandle, Coordinator) {
-        let about = About::new(self.node.clone(), &self.config, self.lint);
+    ) -> (FenceHandle, Coordinator, Audit) {
+        let (audit, link) = self.audit;
+        let about = About::new(self.node.clone(), &self.config, self.lint, link);
         let setup = Setup {
             config: self.config,
             node: self.node,
@@ -98,6 +105,6 @@ impl Prepared {
             executor: self.executor,
         };
         let (handle, coordinator) = Coordinator::spawn(setup, stop);
-        (handle.with_about(about), coordinator)
+        (handle.with_about(about), coordinator, audit)
     }
 }

@@ -29,6 +29,7 @@ use std::time::Instant;
 use futures_util::{StreamExt, stream};
 
 use crate::config::fence::{DeviceConfig, DeviceKind, FenceConfig};
+use crate::fence::files;
 use crate::fence::model::{Action, DeviceName, Ended, NodeName, Reach, RunResult, Target};
 
 pub use api::{BootInstant, Listed, LocalProcesses, Power, Run, Traits};
@@ -157,7 +158,11 @@ impl Executor {
             DeviceKind::Dummy(config) => {
                 local::dummy(&run, config.succeed, config.takes, timeout).await
             }
-            DeviceKind::Files(_) | DeviceKind::Agent(_) | DeviceKind::Command(_) => {
+            DeviceKind::Files(config) => {
+                let (start_by, cancel) = (run.start_by, &run.cancel);
+                files::client::run(config, &run.target, run.action, timeout, start_by, cancel).await
+            }
+            DeviceKind::Agent(_) | DeviceKind::Command(_) => {
                 let words = "devices of this kind cannot be used by this hax";
                 ended(RunResult::Internal, words, Instant::now())
             }

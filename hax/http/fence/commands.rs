@@ -82,6 +82,7 @@ impl RunBody {
         let expire = self.expire_ms;
         let expire = expire.map(|expire| bounded("expire_ms", expire, 1000, DAY_MS));
         Ok(Ask {
+            id: None,
             target: self.target,
             action: self.action,
             source: Source::Operator,

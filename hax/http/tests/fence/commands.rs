@@ -25,6 +25,7 @@ async fn a_request_is_taken_as_it_was_meant() {
             panic!("{command:?}")
         };
         let expected = Ask {
+            id: None,
             target: "0x7200000000000001:0x2@ssu2".parse().unwrap(),
             action: Action::Reboot,
             source: Source::Operator,
