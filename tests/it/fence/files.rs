@@ -298,20 +298,44 @@ async fn a_request_that_was_taken_is_marked_instead() {
     assert!(taken.exists());
 }
 
-/// One that was killed leaves its request; the next one on the node removes it, and not one that somebody
-/// waits for.
+/// KILL is how a fencer ends an agent that takes too long.
 #[tokio::test]
-async fn a_request_of_a_killed_recorder_is_cleaned_up() {
-    let mut files = Files::new();
+async fn a_request_of_a_killed_recorder_is_withdrawn() {
+    let files = Files::new();
     let mut killed = files.start("60", "action=off\nplug=ssu1").await;
     eventually("the request", async || files.requests().pop()).await;
     killed.kill().await.unwrap();
-    let waits = files.start("60", "action=off\nplug=ssu2").await;
-    eventually("the second", async || {
-        (files.requests().len() == 2).then_some(())
+    eventually("the withdrawal", async || {
+        files.requests().is_empty().then_some(())
     })
     .await;
-    // Both are old by now.
+    let log = async || {
+        let log = files.log("fence-events-readable.log");
+        log.contains("DETAILS=the agent was killed; the request is withdrawn")
+            .then_some(())
+    };
+    eventually("the entry in the log", log).await;
+}
+
+/// What a machine that has crashed leaves is removed by the next recorder of the node, and not what somebody
+/// waits for.
+#[tokio::test]
+async fn an_old_request_is_cleaned_up() {
+    let mut files = Files::new();
+    let waits = files.start("60", "action=off\nplug=ssu2").await;
+    let name = eventually("the request", async || files.requests().pop()).await;
+    let whole = std::fs::read_to_string(files.path("requests").join(&name)).unwrap();
+    let id = "550e8400-e29b-41d4-a716-446655440000";
+    let other: Value = serde_json::from_str(&whole).unwrap();
+    let orphan = whole
+        .replace("ssu2", "ssu1")
+        .replace(other["request_id"].as_str().unwrap(), id);
+    std::fs::write(
+        files.path("requests").join(format!("ssu1-{id}.json")),
+        orphan,
+    )
+    .unwrap();
+    assert_eq!(files.requests().len(), 2);
     for name in files.requests() {
         let file = std::fs::File::options()
             .append(true)
