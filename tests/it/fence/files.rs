@@ -390,3 +390,33 @@ async fn a_message_is_one_line_of_the_log() {
         assert_eq!(files.log(name).lines().count(), 2, "{}", files.log(name));
     }
 }
+
+/// Its metadata is what the schema of fence agents allows.
+#[test]
+fn the_metadata_is_valid() {
+    let schema = "/usr/share/cluster/relaxng/metadata.rng";
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("metadata.xml");
+    for action in ["metadata", "meta-data"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_fence_recorder"))
+            .args(["-o", action])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        std::fs::write(&file, output.stdout).unwrap();
+    }
+    let lint = Command::new("xmllint")
+        .args(["--noout", "--relaxng", schema])
+        .arg(&file)
+        .output();
+    match lint {
+        Ok(lint) if std::path::Path::new(schema).exists() => {
+            assert!(
+                lint.status.success(),
+                "{}",
+                String::from_utf8_lossy(&lint.stderr)
+            );
+        }
+        _ => println!("skipped: xmllint or {schema} is not installed"),
+    }
+}
