@@ -49,12 +49,12 @@ fn a_request_is_taken_once_and_gone_on_with_after_any_step() {
     let place = place();
     let store = Store::open(&place.config).unwrap();
     let name = put(&place.config.request_dir, &request(Action::Off));
-    assert_eq!(store.waiting(9).unwrap().0, [name.clone()]);
+    assert_eq!(store.waiting(9).unwrap().0, std::slice::from_ref(&name));
     assert!(store.take(&name).unwrap());
     assert!(!store.take(&name).unwrap());
     // A crash here, or at any later place until it is answered, leads to the same request again.
     let store = Store::open(&place.config).unwrap();
-    assert_eq!(store.taken().unwrap(), [name.clone()]);
+    assert_eq!(store.taken().unwrap(), std::slice::from_ref(&name));
     assert!(matches!(
         store.judge(&name),
         Verdict::Ask {
