@@ -377,8 +377,7 @@ async fn bad_input_is_named_and_leaves_nothing() {
 /// What a responder says cannot write lines of its own into the logs.
 #[tokio::test]
 async fn a_message_is_one_line_of_the_log() {
-    let message =
-        r"done\\n2025-10-20T14:30:00Z ACTION=off TARGET=x STATUS=completed DETAILS=forged";
+    let message = r"done\n2025-10-20T14:30:00Z ACTION=off TARGET=x STATUS=completed DETAILS=forged";
     let files = Files::served(&DONE.replace("done by a script", message));
     let ended = files.recorder("30", "action=off\nplug=ssu1").await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
