@@ -147,7 +147,8 @@ impl Exchange {
         self.withdraw_file(&pending.name)
     }
 
-    fn withdraw_file(&self, name: &FileName) -> io::Result<Withdrawn> {
+    /// The same, by name.
+    pub(super) fn withdraw_file(&self, name: &FileName) -> io::Result<Withdrawn> {
         let away = name.withdrawn();
         if self
             .requests

@@ -298,20 +298,44 @@ async fn a_request_that_was_taken_is_marked_instead() {
     assert!(taken.exists());
 }
 
-/// One that was killed leaves its request; the next one on the node removes it, and not one that somebody
-/// waits for.
+/// KILL is how a fencer ends an agent that takes too long.
 #[tokio::test]
-async fn a_request_of_a_killed_recorder_is_cleaned_up() {
-    let mut files = Files::new();
+async fn a_request_of_a_killed_recorder_is_withdrawn() {
+    let files = Files::new();
     let mut killed = files.start("60", "action=off\nplug=ssu1").await;
     eventually("the request", async || files.requests().pop()).await;
     killed.kill().await.unwrap();
-    let waits = files.start("60", "action=off\nplug=ssu2").await;
-    eventually("the second", async || {
-        (files.requests().len() == 2).then_some(())
+    eventually("the withdrawal", async || {
+        files.requests().is_empty().then_some(())
     })
     .await;
-    // Both are old by now.
+    let log = async || {
+        let log = files.log("fence-events-readable.log");
+        log.contains("DETAILS=the agent was killed; the request is withdrawn")
+            .then_some(())
+    };
+    eventually("the entry in the log", log).await;
+}
+
+/// What a machine that has crashed leaves is removed by the next recorder of the node, and not what somebody
+/// waits for.
+#[tokio::test]
+async fn an_old_request_is_cleaned_up() {
+    let mut files = Files::new();
+    let waits = files.start("60", "action=off\nplug=ssu2").await;
+    let name = eventually("the request", async || files.requests().pop()).await;
+    let whole = std::fs::read_to_string(files.path("requests").join(&name)).unwrap();
+    let id = "550e8400-e29b-41d4-a716-446655440000";
+    let other: Value = serde_json::from_str(&whole).unwrap();
+    let orphan = whole
+        .replace("ssu2", "ssu1")
+        .replace(other["request_id"].as_str().unwrap(), id);
+    std::fs::write(
+        files.path("requests").join(format!("ssu1-{id}.json")),
+        orphan,
+    )
+    .unwrap();
+    assert_eq!(files.requests().len(), 2);
     for name in files.requests() {
         let file = std::fs::File::options()
             .append(true)
@@ -353,8 +377,7 @@ async fn bad_input_is_named_and_leaves_nothing() {
 /// What a responder says cannot write lines of its own into the logs.
 #[tokio::test]
 async fn a_message_is_one_line_of_the_log() {
-    let message =
-        r"done\\n2025-10-20T14:30:00Z ACTION=off TARGET=x STATUS=completed DETAILS=forged";
+    let message = r"done\n2025-10-20T14:30:00Z ACTION=off TARGET=x STATUS=completed DETAILS=forged";
     let files = Files::served(&DONE.replace("done by a script", message));
     let ended = files.recorder("30", "action=off\nplug=ssu1").await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -364,5 +387,35 @@ async fn a_message_is_one_line_of_the_log() {
         "fence-events-detailed.jsonl",
     ] {
         assert_eq!(files.log(name).lines().count(), 2, "{}", files.log(name));
+    }
+}
+
+/// Its metadata is what the schema of fence agents allows.
+#[test]
+fn the_metadata_is_valid() {
+    let schema = "/usr/share/cluster/relaxng/metadata.rng";
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("metadata.xml");
+    for action in ["metadata", "meta-data"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_fence_recorder"))
+            .args(["-o", action])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        std::fs::write(&file, output.stdout).unwrap();
+    }
+    let lint = Command::new("xmllint")
+        .args(["--noout", "--relaxng", schema])
+        .arg(&file)
+        .output();
+    match lint {
+        Ok(lint) if std::path::Path::new(schema).exists() => {
+            assert!(
+                lint.status.success(),
+                "{}",
+                String::from_utf8_lossy(&lint.stderr)
+            );
+        }
+        _ => println!("skipped: xmllint or {schema} is not installed"),
     }
 }

@@ -158,14 +158,17 @@ async fn a_fence_that_is_refused_or_not_answered_fails() {
     let fence = format!("{register} stonith_admin -F ssu1 -t 10; echo off=$?");
     let out = beside_fencer(&files, &fence).await;
     assert!(out.contains("off=") && !out.contains("off=0"), "{out}");
-    // Nobody answers: the fencer ends the agent, and nothing is left that could fire later.
+    // Nobody answers: the fencer kills the agent, and nothing is left that could fire later.
     files = Files::new();
-    let fence = format!("{register} stonith_admin -F ssu1 -t 2; echo off=$?");
+    let fence = format!(
+        "{register} stonith_admin -F ssu1 -t 2; echo off=$?
+        until grep -q STATUS=failed $1/log/fence-events-readable.log; do sleep 0.1; done"
+    );
     let out = beside_fencer(&files, &fence).await;
     assert!(out.contains("off=") && !out.contains("off=0"), "{out}");
     let log = files.log("fence-events-readable.log");
     assert!(
-        log.contains("STATUS=failed DETAILS=ended by a signal"),
+        log.contains("STATUS=failed DETAILS=the agent was killed"),
         "{log}"
     );
     assert_eq!(files.requests(), Vec::<String>::new());

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::guard::Guard;
 use super::log::{Event, Logs, Status};
 use super::options::Options;
 use super::settings::Settings;
@@ -63,17 +64,36 @@ fn ask(request: Request, options: &Options, settings: &Settings) -> Result<Respo
     }
     let watch = Watch::new(exchange.responses.path());
     let until = Instant::now() + settings.timeout;
-    let pending = exchange.publish(request).map_err(|why| why.to_string())?;
-    match wait(&exchange, &pending, &watch, settings, until, &stop) {
+    let name = request.file().map_err(|why| why.to_string())?;
+    let guard = Guard::start(settings, &request.action, &name);
+    let ended = exchange
+        .publish(request)
+        .map_err(|why| why.to_string())
+        .and_then(|pending| answered(&exchange, &pending, &watch, settings, until, &stop));
+    if let Some(guard) = guard {
+        guard.dismiss();
+    }
+    ended
+}
+
+fn answered(
+    exchange: &Exchange,
+    pending: &Pending,
+    watch: &Watch,
+    settings: &Settings,
+    until: Instant,
+    stop: &AtomicBool,
+) -> Result<Response, String> {
+    match wait(exchange, pending, watch, settings, until, stop) {
         Ok(response) => {
-            if let Err(error) = exchange.finish(&pending) {
+            if let Err(error) = exchange.finish(pending) {
                 say(&format!(
                     "the request is answered, but cannot be removed: {error}"
                 ));
             }
             Ok(response)
         }
-        Err(why) => withdraw(&exchange, &pending, &why),
+        Err(why) => withdraw(exchange, pending, &why),
     }
 }
 

@@ -88,8 +88,7 @@ pub(super) enum NoOptions {
 
 impl Options {
     /// Reads the command line, or stdin where that has no options.
-    pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, NoOptions> {
-        let args: Vec<OsString> = args.into_iter().collect();
+    pub(super) fn read(args: Vec<OsString>) -> Result<Self, NoOptions> {
         let args = if args.len() > 1 {
             Args::try_parse_from(args).map_err(|error| {
                 error.print().ok();

@@ -21,7 +21,7 @@ use super::name::FileName;
 use super::watch::{Watch, drain};
 use crate::config::fence::FilesConfig;
 use crate::fence::FenceHandle;
-use store::Store;
+use store::{Store, Waiting};
 
 /// Requests served at one time; more wait in their directory, and may expire there.
 pub const TAKEN_MAX: usize = 64;
@@ -190,10 +190,8 @@ impl Responder {
     }
 }
 
-type Taken = (Vec<FileName>, Vec<(String, String)>);
-
 /// Takes what waits. All that is taken is returned, that of before a restart, too.
-fn take(store: &Store, room: usize) -> std::io::Result<Taken> {
+fn take(store: &Store, room: usize) -> std::io::Result<Waiting> {
     let (waiting, others) = store.waiting(room)?;
     for name in &waiting {
         store.take(name)?;

@@ -33,6 +33,9 @@ pub struct Store {
     max_age: Duration,
 }
 
+/// Requests, and what is none: names of files, with the reason.
+pub type Waiting = (Vec<FileName>, Vec<(String, String)>);
+
 /// What is to be done about a request that is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -80,12 +83,11 @@ impl Store {
         self.requests.has_moved() || self.taken.has_moved() || self.responses.has_moved()
     }
 
-    /// Requests that wait to be taken, at most `max`; the oldest of a node's last. What is no request is
-    /// told, by name, in the second list.
+    /// Requests that wait to be taken, at most `max`.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn waiting(&self, max: usize) -> io::Result<(Vec<FileName>, Vec<(String, String)>)> {
+    pub fn waiting(&self, max: usize) -> io::Result<Waiting> {
         let (mut names, mut others) = (Vec::new(), Vec::new());
         for text in self.requests.names(SCAN_MAX)? {
             if text.starts_with('.') {
