@@ -102,6 +102,14 @@ async fn without_guard_and_with_a_daemon_that_hangs_the_kernel_ends_the_agent() 
     let mut daemon = daemon(dir.path());
     let pids = pids(dir.path()).await;
     kill_process(Pid::from_child(&daemon), Signal::STOP).unwrap();
+    let threads = format!("/proc/{}/task", daemon.id());
+    eventually("all threads of the daemon stand still", async || {
+        let threads = fs::read_dir(&threads).unwrap();
+        let mut stats =
+            threads.map(|t| fs::read_to_string(t.unwrap().path().join("stat")).unwrap());
+        stats.all(|stat| stat.contains(") T ")).then_some(())
+    })
+    .await;
     kill_process(pids[0], Signal::KILL).unwrap();
     gone(&pids[..2]).await;
     daemon.kill().unwrap();
