@@ -8,6 +8,8 @@
 mod admit;
 mod expiry;
 mod storm;
+#[cfg(test)]
+mod tests;
 mod within;
 
 pub use admit::{Verdict, admit, breaks_loop};

@@ -137,7 +137,10 @@ proptest! {
         let mut destroyed = false;
         for _ in 0..2 * RUNS_MAX + 20 {
             let mut late = world;
-            late.accept_over = !op.attempts.last().is_some_and(|last| last.peer.as_str() != "x");
+            late.accept_over = op
+                .attempts
+                .last()
+                .is_none_or(|last| last.peer.as_str() == "x");
             match decide(&op, &late) {
                 Decision::End(end) => {
                     prop_assert!(end.ended().is_some());
