@@ -1,0 +1,3 @@
+//! Fencing, with a real Consul.
+
+mod people;
