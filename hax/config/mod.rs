@@ -27,6 +27,7 @@ pub use model::{
     LogFormat, NodeConfig, Profile, RetryConfig, SecretFile,
 };
 pub use schema::{DefaultValue, KeyDoc, Kind, Range, reference, reference_table};
+pub(crate) use value::duration;
 
 /// Bytes of a configuration file at most.
 const FILE_MAX: u64 = 1 << 20;

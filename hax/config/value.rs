@@ -32,7 +32,7 @@ fn number_and_unit(text: &str) -> Result<(u64, &str), String> {
     Ok((number, unit))
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = number_and_unit(text)?;
     let unit_ms: u64 = match unit {
         "ms" => 1,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::bridge::ENVIRONMENT as HAX_ENVIRONMENT;
 use super::consul::ENVIRONMENT;
 use super::failure::EXIT_CODES;
+use super::fence::args::Fence;
 
 /// Control tool of hax, the HA bridge between Motr and Consul.
 #[derive(Debug, Parser)]
@@ -25,6 +26,8 @@ pub enum Command {
     Kv(Kv),
     /// Show, replay or discard messages that Consul has refused for good
     DeadLetters(DeadLetters),
+    /// Fence nodes and processes, and look at fencing
+    Fence(Fence),
     /// Make what a described cluster starts from
     Bootstrap(Bootstrap),
 }

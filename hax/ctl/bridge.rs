@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::fence::text::clean;
 
 /// The environment variable, for `--help`.
 pub const ENVIRONMENT: &str = "\
@@ -17,6 +18,46 @@ Environment:
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read at most.
 const ANSWER_MAX: usize = 16 << 20;
+
+/// Codes of fencing that is refused.
+const REFUSALS: [&str; 8] = [
+    "startup-grace",
+    "unknown-target",
+    "not-configured",
+    "no-device",
+    "no-peer",
+    "inhibited",
+    "quarantined",
+    "ended",
+];
+
+/// A request.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with a slash at the beginning. What is put into it has been parsed as a name.
+    pub path: &'a str,
+    /// Its query.
+    pub query: Vec<(&'static str, String)>,
+    /// Its body, sent as JSON.
+    pub body: Option<Value>,
+    /// How long the whole answer may take.
+    pub patience: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// Without query and body, with the usual patience.
+    pub fn new(method: Method, path: &'a str) -> Self {
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            patience: PATIENCE,
+        }
+    }
+}
 
 /// A running bridge.
 #[derive(Debug)]
@@ -71,13 +112,31 @@ impl Bridge {
         method: Method,
         path: &str,
     ) -> Result<T, Failure> {
+        self.ask(Call::new(method, path)).await
+    }
+
+    /// The same with a query, with a body, or with more patience.
+    ///
+    /// # Errors
+    /// As of [`request`](Self::request); fencing that is refused is [`Failure::Refused`] or
+    /// [`Failure::NoQuorum`].
+    pub async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Failure> {
+        let path = call.path;
         let mut url = self.base.clone();
         url.set_path(path);
         let away = |error: reqwest::Error| {
             let cause = innermost(&error);
             Failure::Unavailable(format!("no answer of the bridge at {}: {cause}", self.base))
         };
-        let mut response = self.http.request(method, url).send().await.map_err(away)?;
+        let mut request = self.http.request(call.method, url);
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        let request = request.timeout(call.patience);
+        let mut response = request.send().await.map_err(away)?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(away)? {
@@ -100,8 +159,12 @@ impl Bridge {
 
 fn refused(status: StatusCode, path: &str, body: &[u8]) -> Failure {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    match answer["detail"].as_str() {
-        Some(detail) => Failure::Other(detail.to_owned()),
+    let code = answer["error"].as_str().unwrap_or("");
+    match answer["detail"].as_str().map(clean) {
+        Some(detail) if matches!(code, "busy" | "stopping") => Failure::Unavailable(detail),
+        Some(detail) if code == "no-quorum" => Failure::NoQuorum(detail),
+        Some(detail) if REFUSALS.contains(&code) => Failure::Refused(detail),
+        Some(detail) => Failure::Other(detail),
         None => Failure::Other(format!("{path}: HTTP status {status}")),
     }
 }

@@ -24,6 +24,24 @@ pub enum Failure {
     /// A description of a cluster that is wrong.
     #[error("{}", lines(.0))]
     BadDescription(Vec<String>),
+    /// Fencing is refused, or ended before it was done: cancelled, expired.
+    #[error("{0}")]
+    Refused(String),
+    /// Fencing is refused because Consul has no leader.
+    #[error("{0}")]
+    NoQuorum(String),
+    /// A fence has failed, or a device did not do what it was asked.
+    #[error("{0}")]
+    FenceFailed(String),
+    /// Nobody knows whether the target is fenced.
+    #[error("{0}")]
+    Indeterminate(String),
+    /// The operation goes on, but nobody waits for it.
+    #[error("{0}")]
+    GoesOn(String),
+    /// An audit file is not as it was written.
+    #[error("{0}")]
+    AuditBroken(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -34,6 +52,12 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  failure; the reason is on stderr
+  10  fencing was refused, cancelled, or has expired
+  11  fencing was refused: Consul has no leader
+  12  the fence has failed, or the device did not do what it was asked
+  13  nobody knows whether the target is fenced
+  14  the operation goes on; it was not waited for any longer
+  15  the audit file is not as it was written
   64  wrong usage
   65  the file of KV pairs is wrong
   66  an input file cannot be read
@@ -46,6 +70,12 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::Other(_) => 1,
+            Failure::Refused(_) => 10,
+            Failure::NoQuorum(_) => 11,
+            Failure::FenceFailed(_) => 12,
+            Failure::Indeterminate(_) => 13,
+            Failure::GoesOn(_) => 14,
+            Failure::AuditBroken(_) => 15,
             Failure::Usage(_) => 64,
             Failure::BadData(_) => 65,
             Failure::NoInput(_) => 66,
@@ -94,6 +124,12 @@ mod tests {
     fn every_exit_code_is_documented() {
         let failures = [
             Failure::Other(String::new()),
+            Failure::Refused(String::new()),
+            Failure::NoQuorum(String::new()),
+            Failure::FenceFailed(String::new()),
+            Failure::Indeterminate(String::new()),
+            Failure::GoesOn(String::new()),
+            Failure::AuditBroken(String::new()),
             Failure::Usage(String::new()),
             Failure::BadData(Vec::new()),
             Failure::NoInput(String::new()),

@@ -9,6 +9,7 @@ pub mod consul;
 mod dead_letters;
 pub mod entry;
 pub mod failure;
+pub mod fence;
 mod input;
 pub mod kv_file;
 pub mod load;

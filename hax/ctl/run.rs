@@ -10,7 +10,7 @@ use clap::Parser;
 use super::args::{Bootstrap, Cli, Command, Kv, Load};
 use super::failure::Failure;
 use super::load::{Comparison, Loaded};
-use super::{bootstrap, cluster, consul, dead_letters, input, kv_file, load, output};
+use super::{bootstrap, cluster, consul, dead_letters, fence, input, kv_file, load, output};
 
 /// Bytes of a description that is read at all.
 const DESCRIPTION_MAX: u64 = 4 << 20;
@@ -31,21 +31,30 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Fence(args) => return print(block_on(fence::run(&args))),
         Command::Kv(Kv::Load(args)) => load_file(&args),
         Command::DeadLetters(args) => block_on(dead_letters::run(&args)),
         Command::Bootstrap(args) => make(&args),
     };
-    match done {
-        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
-        Err(failure) => {
+    print(done.map(fence::Done::from))
+}
+
+/// Results to stdout, problems to stderr; a command may have both.
+fn print(done: Result<fence::Done, Failure>) -> ExitCode {
+    let (text, failure) = match done {
+        Ok(done) => (done.text, done.failure),
+        Err(failure) => (String::new(), Some(failure)),
+    };
+    let printed = io::stdout().write_all(text.as_bytes());
+    match (failure, printed) {
+        (Some(failure), _) => {
             for line in failure.to_string().lines() {
                 let _ = writeln!(io::stderr(), "haxctl: {line}");
             }
             (&failure).into()
         }
+        (None, Ok(())) => ExitCode::SUCCESS,
+        (None, Err(_)) => ExitCode::FAILURE,
     }
 }
 
@@ -92,7 +101,7 @@ fn make(args: &Bootstrap) -> Result<String, Failure> {
     let cluster = cluster::parse(&name, &description).map_err(Failure::BadDescription)?;
     let plan = bootstrap::plan(&cluster)?;
     if args.dry_run {
-        return Ok(print(&plan));
+        return Ok(show(&plan));
     }
 
     let mut text = String::new();
@@ -122,7 +131,7 @@ fn make(args: &Bootstrap) -> Result<String, Failure> {
 }
 
 /// Everything a plan has, for reading.
-fn print(plan: &bootstrap::Plan) -> String {
+fn show(plan: &bootstrap::Plan) -> String {
     let mut text = String::from("==> KV\n");
     for entry in &plan.entries {
         let _ = writeln!(text, "{} = {}", entry.key, entry.value);

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::AuditLink;
 use super::model::{DeviceName, NodeName};
 use crate::config::fence::{DeviceConfig, DeviceKind, FenceConfig, HostCheck, LevelTarget};
 
 /// What is known before the coordinator starts. It holds no parameters of agents, so no secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct About {
     /// This node.
     pub node: Option<NodeName>,
@@ -14,11 +15,13 @@ pub struct About {
     pub devices: Vec<DeviceAbout>,
     /// What is doubtful in the configuration, one sentence each.
     pub lint: Vec<String>,
+    /// Where operators' commands are written down.
+    pub audit: Option<AuditLink>,
 }
 
 impl About {
     /// Of a configuration.
-    pub fn new(node: NodeName, config: &FenceConfig, lint: Vec<String>) -> Self {
+    pub fn new(node: NodeName, config: &FenceConfig, lint: Vec<String>, audit: AuditLink) -> Self {
         let devices = config.devices.iter();
         Self {
             node: Some(node),
@@ -26,6 +29,7 @@ impl About {
                 .map(|device| DeviceAbout::new(device, config))
                 .collect(),
             lint,
+            audit: Some(audit),
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::{Coordinator, Setup};
 use crate::config::Config;
 use crate::config::fence::FenceConfig;
+use crate::fence::audit::{Audit, AuditLink, Bounds};
 use crate::fence::executor::{Executor, LocalProcesses};
 use crate::fence::lint::{lint, named_nodes};
 use crate::fence::model::{Ended, NodeName, RunResult};
@@ -24,6 +25,7 @@ pub struct Prepared {
     node: NodeName,
     executor: Executor,
     lint: Vec<String>,
+    audit: (Audit, AuditLink),
 }
 
 /// Stands for the Motr processes of a node where nothing can end them: what is asked for fails.
@@ -54,7 +56,8 @@ impl LocalProcesses for NoProcesses {
 /// Reads the metadata of the agents; none if fencing is not configured.
 ///
 /// # Errors
-/// Each device that cannot be used as it is configured, all of them at once.
+/// Each device that cannot be used as it is configured, all of them at once; an audit file that cannot be
+/// written.
 pub async fn prepare(
     config: &Config,
     local: impl FnOnce(NodeName) -> Arc<dyn LocalProcesses>,
@@ -73,11 +76,14 @@ pub async fn prepare(
     for finding in &lint {
         warn!("{finding}");
     }
+    let audit = Audit::open(&fence.audit_file, node.clone(), Bounds::default()).await;
+    let audit = audit.context("fence.audit_file")?;
     Ok(Some(Prepared {
         config: Arc::new(fence.clone()),
         node,
         executor,
         lint: lint.iter().map(ToString::to_string).collect(),
+        audit,
     }))
 }
 
@@ -89,13 +95,15 @@ impl Prepared {
         consul: &Client,
         stop: CancellationToken,
     ) -> (FenceHandle, Coordinator) {
-        let about = About::new(self.node.clone(), &self.config, self.lint);
+        let (audit, link) = self.audit;
+        let about = About::new(self.node.clone(), &self.config, self.lint, link);
         let setup = Setup {
             config: self.config,
             node: self.node,
             consul: consul.clone(),
             timeout: config.consul.timeout,
             executor: self.executor,
+            audit,
         };
         let (handle, coordinator) = Coordinator::spawn(setup, stop);
         (handle.with_about(about), coordinator)

@@ -17,6 +17,7 @@ use super::super::reply::Refusal;
 use super::super::router::Shared;
 use super::input::{self, ByBody, Reason, Who};
 use super::{handle, ops};
+use crate::fence::audit::Event;
 use crate::fence::executor::Listed;
 use crate::fence::model::{Action, DeviceName, Ended, NodeName, OpId, Source, Target};
 use crate::fence::{Ask, By, Command, FenceHandle, PlanReport, Refused, Taken};
@@ -107,6 +108,28 @@ async fn ask<T>(
     Ok(answer.map_err(|_| LATE)??)
 }
 
+/// Sends an operator's command, and has it written down with what he is told.
+async fn command<T>(
+    handle: &FenceHandle,
+    word: &str,
+    subject: String,
+    by: &By,
+    command: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Command,
+) -> Result<T, Refusal> {
+    let answer = ask(handle, COMMIT_MAX, command).await;
+    if let Some(audit) = &handle.about().audit {
+        let told = answer.as_ref().err();
+        audit.note(Event::Operator {
+            command: word.to_owned(),
+            subject,
+            who: by.who.clone(),
+            reason: by.reason.clone(),
+            answer: told.map_or_else(|| "taken".to_owned(), ToString::to_string),
+        });
+    }
+    answer
+}
+
 pub(super) async fn run<B: Bridge>(
     shared: State<Shared<B>>,
     body: Body,
@@ -114,7 +137,12 @@ pub(super) async fn run<B: Bridge>(
     let handle = handle(&shared)?;
     let body: RunBody = input::json(&shared, body, false).await?;
     let request = body.ask()?;
-    let taken = ask(&handle, COMMIT_MAX, |reply| {
+    let by = By {
+        who: request.who.clone(),
+        reason: request.reason.clone(),
+    };
+    let subject = format!("{} {}", request.action.as_str(), request.target);
+    let taken = command(&handle, "run", subject, &by, |reply| {
         Command::Request(request, reply)
     })
     .await?;
@@ -150,15 +178,19 @@ fn open(handle: &FenceHandle, id: &str) -> Result<OpId, Refusal> {
 
 async fn on_op<B: Bridge>(
     shared: State<Shared<B>>,
+    word: &str,
     id: String,
     body: Body,
-    command: impl FnOnce(OpId, By, oneshot::Sender<Result<(), Refused>>) -> Command,
+    make: impl FnOnce(OpId, By, oneshot::Sender<Result<(), Refused>>) -> Command,
 ) -> Result<Json<Value>, Refusal> {
     let handle = handle(&shared)?;
-    let body: ByBody = input::json(&shared, body, false).await?;
+    let by: By = input::json::<ByBody, _>(&shared, body, false).await?.into();
     let id = open(&handle, &id)?;
     let op = id.clone();
-    ask(&handle, COMMIT_MAX, |reply| command(id, body.into(), reply)).await?;
+    command(&handle, word, id.to_string(), &by.clone(), |reply| {
+        make(id, by, reply)
+    })
+    .await?;
     Ok(Json(json!({ "op": op })))
 }
 
@@ -167,7 +199,7 @@ pub(super) async fn cancel<B: Bridge>(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    on_op(shared, id, body, Command::Cancel).await
+    on_op(shared, "cancel", id, body, Command::Cancel).await
 }
 
 pub(super) async fn let_pass<B: Bridge>(
@@ -175,7 +207,7 @@ pub(super) async fn let_pass<B: Bridge>(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    on_op(shared, id, body, Command::Override).await
+    on_op(shared, "override", id, body, Command::Override).await
 }
 
 pub(super) async fn confirm<B: Bridge>(
@@ -185,10 +217,14 @@ pub(super) async fn confirm<B: Bridge>(
 ) -> Result<Json<Value>, Refusal> {
     let handle = handle(&shared)?;
     let target: Target = input::name(&target)?;
-    let by: ByBody = input::json(&shared, body, false).await?;
-    let op = ask(&handle, COMMIT_MAX, |reply| {
-        Command::Confirm(target, by.into(), reply)
-    })
+    let by: By = input::json::<ByBody, _>(&shared, body, false).await?.into();
+    let op = command(
+        &handle,
+        "confirm",
+        target.to_string(),
+        &by.clone(),
+        |reply| Command::Confirm(target, by, reply),
+    )
     .await?;
     Ok(Json(json!({ "op": op })))
 }
@@ -200,10 +236,10 @@ pub(super) async fn release<B: Bridge>(
 ) -> Result<Json<Value>, Refusal> {
     let handle = handle(&shared)?;
     let node: NodeName = input::name(&node)?;
-    let by: ByBody = input::json(&shared, body, false).await?;
+    let by: By = input::json::<ByBody, _>(&shared, body, false).await?.into();
     let released = node.clone();
-    ask(&handle, COMMIT_MAX, |reply| {
-        Command::Release(node, by.into(), reply)
+    command(&handle, "release", node.to_string(), &by.clone(), |reply| {
+        Command::Release(node, by, reply)
     })
     .await?;
     Ok(Json(json!({ "released": released })))
@@ -282,16 +318,16 @@ async fn set_inhibit(
     by: ByBody,
 ) -> Result<Json<Value>, Refusal> {
     let name = target.as_ref().map_or("*".to_owned(), Target::to_string);
-    ask(handle, COMMIT_MAX, |reply| {
-        Command::Inhibit(target, duration, by.into(), reply)
+    let (word, done) = match duration.is_zero() {
+        true => ("uninhibit", "uninhibited"),
+        false => ("inhibit", "inhibited"),
+    };
+    let by = By::from(by);
+    command(handle, word, name.clone(), &by.clone(), |reply| {
+        Command::Inhibit(target, duration, by, reply)
     })
     .await?;
-    let word = if duration.is_zero() {
-        "uninhibited"
-    } else {
-        "inhibited"
-    };
-    Ok(Json(json!({ word: name })))
+    Ok(Json(json!({ done: name })))
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,6 +12,7 @@ use super::super::Bridge;
 use super::super::reply::Refusal;
 use super::super::router::Shared;
 use super::handle;
+use crate::fence::audit::{AuditLink, Head};
 use crate::fence::model::{
     Action, DeviceName, NodeName, NodeRecord, OpId, Operation, PeerRecord, Phase, Reach, Source,
     Target, UnixMillis,
@@ -41,6 +42,8 @@ pub struct Status {
     pub lint: Vec<String>,
     /// Of each node, when it was last shown that it could be fenced.
     pub readiness: Vec<Readiness>,
+    /// Number and hash of the last line of this node's audit file, to be compared with the file.
+    pub audit: Option<Head>,
 }
 
 /// A peer.
@@ -175,6 +178,7 @@ impl Status {
             malformed: view.malformed.clone(),
             lint: about.lint.clone(),
             readiness: readiness(view, about, now),
+            audit: about.audit.as_ref().map(AuditLink::head),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Fencing, with real fence agents and clusters.
+//! Fencing, with real fence agents, a real Consul, and clusters of both.
 
 mod agents;
 mod guard;
 mod installed;
 mod ipmi;
+mod people;
 mod powerman;
 mod runs;
 mod trio;
