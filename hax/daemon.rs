@@ -19,7 +19,6 @@ use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
 use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
-use crate::fence::audit;
 use crate::fence::coordinator::{self, NoProcesses, Prepared};
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
@@ -81,7 +80,6 @@ struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
     fence: CancellationToken,
-    audit: CancellationToken,
     death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
@@ -198,10 +196,8 @@ impl Daemon {
             tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
         }
         let fence = fence.map(|fence| {
-            let (handle, coordinator, audit) = fence.spawn(config, &consul, stop.fence.clone());
+            let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
             tasks.add("fence", coordinator.into_task());
-            let file = audit::follow(handle.views(), audit, stop.audit.clone());
-            tasks.add("fence audit", tokio::spawn(file));
             handle
         });
         let parts = Parts {
@@ -275,9 +271,6 @@ impl Daemon {
         stop.leader.cancel();
         stop.fence.cancel();
         tasks.join("fence").await;
-        // It writes down how the coordinator's operations ended.
-        stop.audit.cancel();
-        tasks.join("fence audit").await;
         tasks.join("http").await;
         tasks.join("leader").await;
         // From here on links end because the bridge does.

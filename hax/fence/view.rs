@@ -110,7 +110,11 @@ impl FenceView {
                     self.locks.insert(named(name)?, session.clone());
                 }
             }
-            "guard" => self.guard = stored(pair)?,
+            "guard" => {
+                // One that cannot be read counts for nothing, and is overwritten by the next.
+                self.guard.index = pair.modify_index;
+                self.guard = stored(pair)?;
+            }
             "inhibit" => {
                 self.inhibits.insert(name.to_owned(), stored(pair)?);
             }
@@ -133,4 +137,43 @@ fn stored<T: DeserializeOwned>(pair: &KvPair) -> Result<Stored<T>, String> {
         value: pair.json().map_err(|error| error.to_string())?,
         index: pair.modify_index,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, value: &str) -> KvPair {
+        let pair = serde_json::json!({ "Key": key, "Value": null, "ModifyIndex": 7 });
+        let pair: KvPair = serde_json::from_value(pair).unwrap();
+        KvPair {
+            value: value.into(),
+            ..pair
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_hides_nothing_else() {
+        let bad = [
+            "fence/ops/x",
+            "fence/ops/0190a8e6-0000-7000-8000-000000000000",
+            "fence/nodes/n1",
+            "fence/nodes/-",
+            "fence/peers/n1",
+            "fence/processes/n1",
+            "fence/inhibit/n1",
+            "fence/guard",
+        ];
+        let mut pairs: Vec<_> = bad.iter().map(|key| pair(key, "[")).collect();
+        pairs.push(pair("fence/nodes/n2", r#"{ "epoch": 3 }"#));
+        pairs.push(pair("fence/something/new", "["));
+        let view = FenceView::parse(&pairs);
+        let named: Vec<_> = view.malformed.keys().map(String::as_str).collect();
+        let mut expected = bad.to_vec();
+        expected.sort_unstable();
+        assert_eq!(named, expected);
+        assert_eq!(view.nodes.len(), 1);
+        // The guard can still be written.
+        assert_eq!(view.guard.index, Index(7));
+    }
 }

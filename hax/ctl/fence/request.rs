@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::args::Run;
@@ -46,9 +47,17 @@ pub(super) async fn run(client: &Client, args: &Run) -> Result<Done, Failure> {
     let mut call = Call::new(Method::POST, "/v1/fence/run");
     call.body = serde_json::to_value(&body).ok();
     call.patience = COMMIT;
-    // What is begun before the interrupt is known about cannot be called back.
+    // From here on an interrupt leaves something that goes on, and that is to be said.
+    let interrupt = signal(SignalKind::interrupt());
+    let mut interrupt = interrupt.map_err(|error| Failure::Other(error.to_string()))?;
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
-    let value: Value = client.bridge.ask(call).await?;
+    let value: Value = tokio::select! {
+        value = client.bridge.ask(call) => value?,
+        _ = interrupt.recv() => {
+            let why = "interrupted; the request may have been taken\nlook for it with: haxctl fence history";
+            return Err(Failure::GoesOn(why.to_owned()));
+        }
+    };
     let Taken { op, merged } = parsed(value.clone())?;
     let joined = if merged {
         ", which was there already"
@@ -64,10 +73,7 @@ pub(super) async fn run(client: &Client, args: &Run) -> Result<Done, Failure> {
     let _ = writeln!(io::stderr(), "operation {op}{joined}; waiting for its end");
     let ended = tokio::select! {
         ended = until(client, &op, deadline) => ended?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(|error| Failure::Other(error.to_string()))?;
-            Err(Stopped::Interrupted)
-        }
+        _ = interrupt.recv() => Err(Stopped::Interrupted),
     };
     let value = match ended {
         Ok(value) => value,

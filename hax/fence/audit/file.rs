@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use std::os::unix::fs::PermissionsExt;
-use tokio::fs::{self, File, OpenOptions};
+use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::chain::{Chain, Hash};
@@ -74,7 +74,7 @@ pub struct AuditFile {
 }
 
 impl AuditFile {
-    /// Opens the file, or begins it, and says in it what was found. Also returns the lines of the last two
+    /// Opens the file, or begins it (its directory as well, if that is absent), and says in it what was found. Also returns the lines of the last two
     /// files, for what has been recorded.
     ///
     /// # Errors
@@ -88,6 +88,14 @@ impl AuditFile {
             path: path.to_owned(),
             error,
         };
+        if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+            let made = DirBuilder::new()
+                .recursive(true)
+                .mode(0o750)
+                .create(directory)
+                .await;
+            made.map_err(failed)?;
+        }
         let mut chain = Chain::default();
         let mut recorded = Vec::new();
         let mut found = Vec::new();

@@ -6,6 +6,7 @@ use consul_client::{Error, Index, TxnOp};
 use tracing::warn;
 
 use super::context::{Context, json, now, unchanged};
+use super::request;
 use crate::fence::model::{Action, Before, NodeRecord, Operation, Phase, Target, keys};
 use crate::fence::{FenceView, Refused, Stored, gate, plan};
 
@@ -32,6 +33,9 @@ pub(super) async fn prepare(
 ) -> Result<Activation, Error> {
     let at = now();
     let node = op.target.node();
+    if let Some(refused) = unreadable(view, op) {
+        return Ok(Activation::Refused(refused));
+    }
     let stored: Stored<NodeRecord> = view.nodes.get(node).cloned().unwrap_or_default();
     let mut next = op.clone();
     let mut record = unchanged(keys::node(node), stored.index);
@@ -66,12 +70,7 @@ pub(super) async fn prepare(
     } else {
         unchanged(keys::GUARD.to_owned(), view.guard.index)
     });
-    let of = [
-        op.target.to_string(),
-        op.target.node().to_string(),
-        "*".to_owned(),
-    ];
-    for name in BTreeSet::from(of) {
+    for name in inhibits(op) {
         let inhibit = view.inhibits.get(&name);
         let index = inhibit.map_or(Index(0), |inhibit| inhibit.index);
         checks.push(unchanged(format!("{}{name}", keys::INHIBIT), index));
@@ -80,6 +79,22 @@ pub(super) async fn prepare(
         next: Box::new(next),
         checks,
     })
+}
+
+/// The names of the inhibits that can keep an operation.
+fn inhibits(op: &Operation) -> BTreeSet<String> {
+    let (target, node) = (op.target.to_string(), op.target.node().to_string());
+    BTreeSet::from([target, node, "*".to_owned()])
+}
+
+/// A record that decides about the operation, and that this hax cannot read: written by another version,
+/// or by hand. What it says may be what keeps the target.
+fn unreadable(view: &FenceView, op: &Operation) -> Option<Refused> {
+    let inhibits = inhibits(op).into_iter();
+    let inhibits = inhibits.map(|name| format!("{}{name}", keys::INHIBIT));
+    let mut keys = inhibits.chain([keys::node(op.target.node())]);
+    let key = keys.find(|key| view.malformed.contains_key(key))?;
+    Some(request::unreadable(&key))
 }
 
 /// How the target is now.

@@ -8,7 +8,7 @@
 //!                    ├▶ driver ── decisions ────────────▶┤
 //!                    ├▶ delegate ── start, run, finish ─▶┤
 //!                    ├▶ publisher ── what can be reached▶┤
-//!                    └▶ retention                        │
+//!                    ├▶ retention                        │
 //!  session keeper ── the session of all locks ──────────▶┘
 //! ```
 
@@ -48,6 +48,7 @@ use self::publish::Publisher;
 use self::session::Keeper;
 pub use self::session::Lease;
 pub use self::setup::{NoProcesses, Prepared, prepare};
+use super::audit::{self, Audit};
 use super::executor::Executor;
 use super::handle::FenceHandle;
 use super::model::NodeName;
@@ -67,6 +68,8 @@ pub struct Setup {
     pub timeout: Duration,
     /// What runs agents.
     pub executor: Executor,
+    /// The audit file.
+    pub audit: Audit,
 }
 
 /// The running coordinator.
@@ -102,6 +105,7 @@ impl Coordinator {
         let keeper = Keeper::new(&context.consul, times, leases_sender, Arc::clone(&doubts));
         let publisher = Publisher::new(context.clone(), armed, doubts);
         let ends = Ends::default();
+        let audit = audit::follow(context.views.clone(), setup.audit, ends.audit.clone());
         let mut tasks = Tasks::default();
         let mut add = |name, task: JoinHandle<()>| tasks.add(name, task);
         let consul = context.consul.clone();
@@ -139,6 +143,7 @@ impl Coordinator {
             "retention",
             tokio::spawn(retention::prune(context.clone(), work.clone())),
         );
+        add("audit", tokio::spawn(audit));
         let delegate = Delegate::new(context);
         add(
             "delegate",
@@ -178,6 +183,7 @@ struct Ends {
     delegate: CancellationToken,
     publisher: CancellationToken,
     session: CancellationToken,
+    audit: CancellationToken,
     view: CancellationToken,
 }
 
@@ -198,6 +204,8 @@ async fn oversee(mut tasks: Tasks, ends: Ends, stop: CancellationToken) {
     tasks.join("publisher").await;
     ends.session.cancel();
     tasks.join("session").await;
+    ends.audit.cancel();
+    tasks.join("audit").await;
     ends.view.cancel();
     tasks.join("view").await;
     tasks.join("nodes").await;

@@ -22,6 +22,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// From a change of the catalog's nodes to the next look at the devices.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// From a look at which a device was not ready to the next, at the latest.
+const NOT_READY: Duration = Duration::from_secs(60);
+
 /// Devices that are looked at at one time.
 const LOOKS_MAX: usize = 4;
 
@@ -38,6 +41,8 @@ pub(super) struct Publisher {
     record: PeerRecord,
     /// The session under which the record as it is now has been written.
     written: Option<SessionId>,
+    /// It has been said that another session has the key.
+    waiting: bool,
     /// The names of the nodes that were last looked for.
     looked: Vec<NodeName>,
 }
@@ -54,6 +59,7 @@ impl Publisher {
             doubts,
             record: PeerRecord::default(),
             written: None,
+            waiting: false,
             looked: Vec::new(),
         }
     }
@@ -105,7 +111,9 @@ impl Publisher {
                     if let Some(reach) = reach {
                         self.take(reach);
                     }
-                    let next = (!interval.is_zero()).then(|| Instant::now() + interval);
+                    let ready = self.record.devices.values().all(|reach| reach.error.is_none());
+                    let pause = if ready { interval } else { interval.min(NOT_READY) };
+                    let next = (!interval.is_zero()).then(|| Instant::now() + pause);
                     due = due.into_iter().chain(next).min();
                 }
                 () = until(due), if look.is_none() && due.is_some() => {
@@ -135,9 +143,14 @@ impl Publisher {
             Ok(true) => {
                 debug!(session = %lease.id, "this peer is published");
                 self.written = Some(lease.id);
+                self.waiting = false;
             }
             // Most often the session of this daemon's last run, which ends with its TTL.
-            Ok(false) => info!("another session still publishes this peer"),
+            Ok(false) if !self.waiting => {
+                info!("another session still publishes this peer");
+                self.waiting = true;
+            }
+            Ok(false) => {}
             Err(Error::SessionInvalid { .. }) => self.doubts.notify_one(),
             Err(error) => warn!(%error, "this peer cannot be published"),
         }

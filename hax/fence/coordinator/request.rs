@@ -111,12 +111,21 @@ async fn asked_before(context: &Context, ask: &Ask) -> Result<Option<OpId>, Refu
         .await
         .map_err(|error| no_quorum(&error))?;
     let view = FenceView::parse(&pairs.value);
+    let mut ops = view.ops.into_values().map(|op| op.value);
     let serves = |op: &Operation| {
         let same = |origin: &Origin| origin.source == ask.source && origin.who == ask.who;
         op.id == *id || same(&op.origin) || op.joined.iter().any(same)
     };
-    let mut ops = view.ops.into_values();
-    Ok(ops.find(|op| serves(&op.value)).map(|op| op.value.id))
+    match ops.find(serves) {
+        Some(op) if op.target != ask.target || op.action != ask.action => {
+            let detail = format!(
+                "operation {} has that number, and is of another kind",
+                op.id
+            );
+            Err(Refused::new(Refusal::Busy, detail))
+        }
+        found => Ok(found.map(|op| op.id)),
+    }
 }
 
 fn operation(context: &Context, ask: &Ask, expire: Duration) -> Operation {

@@ -56,7 +56,8 @@ impl LocalProcesses for NoProcesses {
 /// Reads the metadata of the agents; none if fencing is not configured.
 ///
 /// # Errors
-/// Each device that cannot be used as it is configured, all of them at once.
+/// Each device that cannot be used as it is configured, all of them at once; an audit file that cannot be
+/// written.
 pub async fn prepare(
     config: &Config,
     local: impl FnOnce(NodeName) -> Arc<dyn LocalProcesses>,
@@ -71,13 +72,12 @@ pub async fn prepare(
         anyhow!("{}", errors.join("\n"))
     })?;
     // It looks at a few files; nothing else runs yet.
-    let bounds = Bounds::default();
-    let audit = Audit::open(&fence.audit_file, node.clone(), bounds).await;
-    let audit = audit.context("fence.audit_file")?;
     let lint = lint(fence, &named_nodes(fence));
     for finding in &lint {
         warn!("{finding}");
     }
+    let audit = Audit::open(&fence.audit_file, node.clone(), Bounds::default()).await;
+    let audit = audit.context("fence.audit_file")?;
     Ok(Some(Prepared {
         config: Arc::new(fence.clone()),
         node,
@@ -94,7 +94,7 @@ impl Prepared {
         config: &Config,
         consul: &Client,
         stop: CancellationToken,
-    ) -> (FenceHandle, Coordinator, Audit) {
+    ) -> (FenceHandle, Coordinator) {
         let (audit, link) = self.audit;
         let about = About::new(self.node.clone(), &self.config, self.lint, link);
         let setup = Setup {
@@ -103,8 +103,9 @@ impl Prepared {
             consul: consul.clone(),
             timeout: config.consul.timeout,
             executor: self.executor,
+            audit,
         };
         let (handle, coordinator) = Coordinator::spawn(setup, stop);
-        (handle.with_about(about), coordinator, audit)
+        (handle.with_about(about), coordinator)
     }
 }

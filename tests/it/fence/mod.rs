@@ -1,4 +1,4 @@
-//! Fencing, with real fence agents and clusters.
+//! Fencing, with real fence agents, a real Consul, and clusters of both.
 
 mod agents;
 mod files;
@@ -6,6 +6,7 @@ mod guard;
 mod installed;
 mod ipmi;
 mod pacemaker;
+mod people;
 mod powerman;
 mod responder;
 mod runs;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
+use crate::fence::audit::{Audit, Bounds, follow};
 use crate::fence::executor::Listed;
 use crate::fence::model::{Ended, RunResult};
 use crate::fence::{Ask, By, PlanReport, Taken};
@@ -204,4 +207,58 @@ async fn devices_are_asked_and_plans_made() {
         let (status, code, _) = refusal(&scene.router, request("GET", &path, None)).await;
         assert_eq!((status, code.as_str()), (400, "invalid"), "{query}");
     }
+}
+
+#[tokio::test]
+async fn what_operators_ask_is_written_down_with_what_they_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let opened = Audit::open(&path, node("ssu1"), Bounds::default()).await;
+    let (audit, link) = opened.unwrap();
+    let cancel = CancellationToken::new();
+    let (_views, views) = watch::channel(Arc::default());
+    let follower = tokio::spawn(follow(views, audit, cancel.clone()));
+    let mut scene = Scene::about(About {
+        audit: Some(link),
+        ..About::default()
+    });
+    let inhibited = || Refused::new(model::Refusal::Inhibited, "new fans");
+    let run = request("POST", "/v1/fence/run", Some(run_body()));
+    let reply = scene.with(run, |command| match command {
+        Command::Request(_, reply) => reply.send(Err(inhibited())).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(reply.await.status, 409);
+    let release = request("POST", "/v1/fence/nodes/ssu2/release", Some(by()));
+    let reply = scene.with(release, |command| match command {
+        Command::Release(.., reply) => reply.send(Ok(())).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(reply.await.status, 200);
+    // Looking at something is no command.
+    scene.get("/v1/fence/ops").await;
+    cancel.cancel();
+    follower.await.unwrap();
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    let told = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+        [
+            text("command"),
+            text("subject"),
+            text("who"),
+            text("answer"),
+        ]
+        .join("; ")
+    };
+    let told: Vec<String> = text.lines().skip(1).map(told).collect();
+    let refused = inhibited();
+    let expected = [
+        format!("run; off ssu2; root@ssu1; {refused}"),
+        "release; ssu2; root@ssu1; taken".to_owned(),
+    ];
+    assert_eq!(told, expected);
+    let status = scene.get("/v1/fence").await;
+    assert_eq!(status.json["audit"]["seq"], 3);
 }

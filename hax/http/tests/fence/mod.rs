@@ -24,12 +24,15 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (view, receiver) = watch::channel(Arc::default());
-        let (handle, commands) = FenceHandle::new(receiver);
-        let about = About {
+        Self::about(About {
             node: Some(node("ssu1")),
             ..About::default()
-        };
+        })
+    }
+
+    fn about(about: About) -> Self {
+        let (view, receiver) = watch::channel(Arc::default());
+        let (handle, commands) = FenceHandle::new(receiver);
         let mut bridge = Recorder::accepting();
         bridge.fence = Some(handle.with_about(about));
         Self {

@@ -269,6 +269,7 @@ fn settings(shape: &Shape, agents: &Agents, peer: &str) -> Settings {
         .with("leader.elect", "false")
         .with("consul.timeout", "'2s'")
         .with("fence.enabled", "true")
+        .with("fence.audit_file", agents.audit_file(peer))
         .with("fence.session_ttl", "'10s'")
         .with("fence.lock_delay", "'1s'")
         .with("fence.startup_grace", "'0s'")

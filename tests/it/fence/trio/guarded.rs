@@ -8,13 +8,16 @@ use crate::harness::eventually;
 
 #[tokio::test]
 async fn gates_keep_what_an_operator_can_let_go_on() {
-    let shape = Shape::simple()
+    let quick = "off_timeout = '4s', reboot_timeout = '4s', retries = 1";
+    let shape = Shape::of([("pdu", quick)])
         .with("fence.storm_targets", "2")
         .with("fence.loop_count", "2");
     let trio = Trio::start(&shape).await;
+    unreadable(&trio).await;
     inhibited(&trio).await;
     expired(&trio).await;
     confirmed(&trio).await;
+    cancelled(&trio).await;
     quarantined(&trio).await;
     storm(&trio).await;
     trio.agents.no_overlap();
@@ -23,6 +26,44 @@ async fn gates_keep_what_an_operator_can_let_go_on() {
 async fn outcome(trio: &Trio, by: usize, target: &str, action: Action) -> Outcome {
     let op = trio.run(by, target, action).await;
     op.ended().unwrap().outcome
+}
+
+/// Records that nobody can read stop nothing but what they may be about.
+async fn unreadable(trio: &Trio) {
+    let kv = trio.client(0).kv();
+    for target in ["broken", "loop"] {
+        trio.add_target(target).await;
+    }
+    let op = "fence/ops/0190a8e6-0000-7000-8000-000000000000";
+    for key in [
+        op,
+        "fence/guard",
+        "fence/peers/broken",
+        "fence/nodes/broken",
+    ] {
+        kv.put(key, "{").await.unwrap();
+    }
+    let refused = Outcome::Refused(Refusal::Busy);
+    assert_eq!(outcome(trio, 0, "broken", Action::Off).await, refused);
+    assert_eq!(
+        outcome(trio, 1, "loop", Action::On).await,
+        Outcome::Succeeded
+    );
+    assert!(trio.agents.starts("broken").is_empty());
+}
+
+/// In the middle of a run: it is not followed by another.
+async fn cancelled(trio: &Trio) {
+    trio.agents.behave("pdu.off.once", 2, 1.0);
+    let before = trio.agents.starts("loop").len();
+    let id = trio.ask(0, "loop", Action::Off).await;
+    trio.wait_start("loop", before).await;
+    let (status, answer) = trio.post(1, &format!("ops/{id}/cancel"), json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let op = trio.ended(0, &id).await;
+    assert_eq!(op.ended().unwrap().outcome, Outcome::Cancelled, "{op:#?}");
+    assert_eq!(trio.agents.starts("loop").len(), before + 1);
+    assert_eq!(trio.agents.ends("loop").len(), before + 1);
 }
 
 async fn inhibited(trio: &Trio) {
@@ -64,7 +105,6 @@ async fn confirmed(trio: &Trio) {
 }
 
 async fn quarantined(trio: &Trio) {
-    trio.add_target("loop").await;
     for action in ["reboot", "off"] {
         assert_eq!(
             outcome(trio, 0, "loop", Action::Reboot).await,

@@ -49,6 +49,11 @@ impl Agents {
         self.0.path().join(name)
     }
 
+    /// `fence.audit_file` of a peer.
+    pub(crate) fn audit_file(&self, peer: &str) -> String {
+        format!("'{}'", self.path(&format!("audit.{peer}")).display())
+    }
+
     /// A device as the configuration of a peer has it, with more of its keys.
     pub(crate) fn device(&self, (name, more): (&str, &str), peer: &str) -> String {
         let agent = self.path("agent");

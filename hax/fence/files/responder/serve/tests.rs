@@ -7,7 +7,7 @@ use super::*;
 use crate::config::fence::{FilesConfig, FilesDeviceConfig};
 use crate::fence::executor::BootInstant;
 use crate::fence::files::client;
-use crate::fence::model::{End, Options, Origin, RunResult, UnixMillis};
+use crate::fence::model::{Before, End, Options, Origin, RunResult, UnixMillis};
 use crate::fence::{Stored, Taken};
 
 struct Scene {
@@ -69,6 +69,7 @@ fn ended(ask: &Ask, outcome: Outcome) -> Operation {
             at: UnixMillis(0),
         }),
         plan: None,
+        before: Before::default(),
         attempts: Vec::new(),
     }
 }
