@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, Links, Motr, Outbox, Parts,
-    Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, StateTree, Work,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, LaneParts, Links, Motr, Outbox,
+    Parts, Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, Rulings, SharedVerdicts,
+    StateTree, Work,
 };
 use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
@@ -106,12 +107,24 @@ impl Daemon {
             Arc::clone(&links),
             Arc::clone(&counters),
         );
-        let (lane, lane_task) = Lane::spawn(
-            outbox.clone(),
-            Arc::clone(&links),
-            Arc::clone(&deaths),
-            view.snapshots(),
-        );
+        let verdicts = SharedVerdicts::new(config.fence.is_some());
+        let (lane, lane_task) = Lane::spawn(LaneParts {
+            outbox: outbox.clone(),
+            links: Arc::clone(&links),
+            deaths: Arc::clone(&deaths),
+            verdicts: verdicts.clone(),
+            view: view.snapshots(),
+        });
+        if config.fence.is_some() {
+            let rulings = Rulings {
+                verdicts: verdicts.clone(),
+                view: view.snapshots(),
+                lane: lane.clone(),
+                own: config.ha.process,
+            };
+            let task = rulings.follow(stop.dispatcher.clone());
+            tasks.add("rulings", tokio::spawn(task));
+        }
         let leader = Leader::default();
         let mut record = Record::new(config.kv.process_alias);
         let mut peers = None;
@@ -128,9 +141,15 @@ impl Daemon {
                 node: config.node.name.clone(),
                 leader: leader.clone(),
                 lane: lane.clone(),
+                verdicts: verdicts.clone(),
+                deaths: Arc::clone(&deaths),
             };
             let task = others.clone().follow(stop.dispatcher.clone());
             tasks.add("peers", tokio::spawn(task));
+            if config.fence.is_some() {
+                let task = others.clone().follow_fences(stop.dispatcher.clone());
+                tasks.add("fenced peers", tokio::spawn(task));
+            }
             peers = Some(others);
         }
         let letters = Arc::new(DeadLetters::default());
@@ -147,6 +166,7 @@ impl Daemon {
             node: config.node.name.clone(),
             links: Arc::clone(&links),
             deaths: Arc::clone(&deaths),
+            verdicts: verdicts.clone(),
             counters: Arc::clone(&counters),
             retry: RetryPolicy {
                 min: config.retry.min,
@@ -182,6 +202,7 @@ impl Daemon {
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
             death: death.clone(),
+            verdicts: verdicts.clone(),
             on_fatal_message: config.ha.on_fatal_message,
             arrivals: Default::default(),
         };
@@ -274,6 +295,8 @@ impl Daemon {
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
         tasks.join("peers").await;
+        tasks.join("fenced peers").await;
+        tasks.join("rulings").await;
         // The last way into the lane.
         drop(bridge);
         tasks.join("lane").await;
