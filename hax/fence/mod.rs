@@ -9,7 +9,9 @@
 
 pub mod executor;
 mod handle;
+pub mod local;
 pub mod model;
+pub mod verdicts;
 mod view;
 
 pub use handle::{
