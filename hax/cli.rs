@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::Config;
+use crate::fence::executor::guard::{self, GuardArgs};
 use crate::{bench, daemon, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
@@ -40,6 +41,9 @@ enum Command {
     /// The load of `hax bench`.
     #[command(hide = true)]
     BenchLoad(bench::LoadArgs),
+    /// Between the daemon and a fence agent.
+    #[command(hide = true)]
+    FenceGuard(GuardArgs),
 }
 
 /// Runs `hax` with the arguments of this process.
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::BenchLoad(args) => {
             block_on(&mut Builder::new_current_thread(), bench::run_load(args))
         }
+        Command::FenceGuard(args) => guard::run(args),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
 use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
+use crate::fence::coordinator::{self, NoProcesses, Prepared};
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
@@ -39,6 +40,7 @@ pub async fn run(config: Config) -> Result<()> {
     );
     let mut signals = Signals::new().context("cannot handle signals")?;
     let consul = consul::client(&config.consul)?;
+    let fence = coordinator::prepare(&config, |node| Arc::new(NoProcesses(node))).await?;
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
@@ -51,7 +53,7 @@ pub async fn run(config: Config) -> Result<()> {
         queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
-    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events);
+    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, fence);
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
     let outcome = daemon.serve(&mut signals).await;
     info!("hax is stopping");
@@ -78,6 +80,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    fence: CancellationToken,
     death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
@@ -90,6 +93,7 @@ impl Daemon {
         listener: TcpListener,
         interface: Interface,
         events: Events,
+        fence: Option<Prepared>,
     ) -> Self {
         let stop = Stop::default();
         let mut tasks = Tasks::default();
@@ -212,6 +216,11 @@ impl Daemon {
             let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
             tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
         }
+        let fence = fence.map(|fence| {
+            let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
+            tasks.add("fence", coordinator.into_task());
+            handle
+        });
         let parts = Parts {
             node: config.node.name.clone(),
             started: Instant::now(),
@@ -230,6 +239,7 @@ impl Daemon {
             parts: Arc::new(parts),
             lane,
             peers,
+            fence,
         };
         let limits = http::Limits::with_body(config.http.body_limit);
         let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());
@@ -265,8 +275,8 @@ impl Daemon {
         }
     }
 
-    /// Ends everything from the outside in: no new watches; the lock free for another node; then
-    /// the links, whose last messages still need the dispatcher; then what is left.
+    /// Ends everything from the outside in: no new requests, and the runs of fencing ended, which lets
+    /// go those who wait for them over HTTP; the lock free for another node; then the links, whose last messages still need the dispatcher; then what is left.
     async fn drain(self) {
         let Self {
             interface,
@@ -280,6 +290,8 @@ impl Daemon {
         bridge.set_phase(Phase::Stopping);
         stop.http.cancel();
         stop.leader.cancel();
+        stop.fence.cancel();
+        tasks.join("fence").await;
         tasks.join("http").await;
         tasks.join("leader").await;
         // From here on links end because the bridge does.

@@ -49,6 +49,10 @@ impl Bridge for Looks {
     fn metrics(&self) -> String {
         String::new()
     }
+
+    fn fence(&self) -> Option<hax::fence::FenceHandle> {
+        None
+    }
 }
 
 thread_local! {

@@ -20,6 +20,7 @@ use super::update::WatchUpdate;
 use crate::cluster::{Leader, View};
 use crate::death::Deaths;
 use crate::dispatch::{Dispatcher, Request};
+use crate::fence::FenceHandle;
 use crate::version;
 
 /// Everything a client of the bridge can ask for. Cheap to clone.
@@ -31,6 +32,8 @@ pub struct BridgeHandle {
     pub lane: Lane,
     /// In profile `hare`, who handles what watches say of services.
     pub peers: Option<Peers>,
+    /// Fencing, where it is configured.
+    pub fence: Option<FenceHandle>,
 }
 
 /// The parts whose state `/v1/status` shows.

@@ -238,6 +238,11 @@ impl LogDirectives {
 pub struct SecretFile(pub(super) PathBuf);
 
 impl SecretFile {
+    /// A file with a secret.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// The path, for opening it.
     pub fn path(&self) -> &Path {
         &self.0

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::about::About;
 use super::executor::Listed;
 use super::model::{
     Action, DeviceName, Ended, NodeName, OpId, Operation, Plan, Refusal, Source, Target,
@@ -153,13 +154,32 @@ pub struct By {
 pub struct FenceHandle {
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<Arc<FenceView>>,
+    about: Arc<About>,
 }
 
 impl FenceHandle {
     /// A handle, and what the coordinator's task receives.
     pub fn new(view: watch::Receiver<Arc<FenceView>>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        (Self { commands, view }, receiver)
+        let about = Arc::default();
+        let handle = Self {
+            commands,
+            view,
+            about,
+        };
+        (handle, receiver)
+    }
+
+    /// The same, and what people are told of this node.
+    #[must_use]
+    pub fn with_about(self, about: About) -> Self {
+        let about = Arc::new(about);
+        Self { about, ..self }
+    }
+
+    /// What people are told of this node.
+    pub fn about(&self) -> &About {
+        &self.about
     }
 
     /// Everything under `fence/`, as last seen.

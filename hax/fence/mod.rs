@@ -7,13 +7,20 @@
 //!                              agents, files, processes
 //! ```
 
+mod about;
+pub mod coordinator;
 pub mod executor;
+pub mod gate;
 mod handle;
+pub mod lint;
 pub mod local;
 pub mod model;
+pub mod plan;
+pub mod protocol;
 pub mod verdicts;
 mod view;
 
+pub use about::{About, DeviceAbout};
 pub use handle::{
     Ask, By, COMMANDS_MAX, Command, FenceHandle, PlanReport, PlannedStep, Refused, Taken,
 };

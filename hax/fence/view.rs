@@ -7,8 +7,8 @@ use halink::Fid;
 use serde::de::DeserializeOwned;
 
 use super::model::{
-    GuardRecord, Inhibit, NodeName, NodeRecord, OpId, Operation, PeerRecord, ProcessRecord, Target,
-    keys,
+    DeviceName, GuardRecord, Inhibit, NodeName, NodeRecord, OpId, Operation, PeerRecord,
+    ProcessRecord, Target, keys,
 };
 
 /// A record, and the index with which it is changed.
@@ -44,6 +44,8 @@ pub struct FenceView {
     pub peers: BTreeMap<NodeName, Peer>,
     /// Who holds the lock of a target.
     pub locks: BTreeMap<Target, SessionId>,
+    /// How many slots of a device are taken.
+    pub slots: BTreeMap<DeviceName, usize>,
     /// What the storm guard counts.
     pub guard: Stored<GuardRecord>,
     /// Inhibits by target; `*` is all.
@@ -112,7 +114,10 @@ impl FenceView {
             "inhibit" => {
                 self.inhibits.insert(name.to_owned(), stored(pair)?);
             }
-            // `slots`: only their locks count, and Consul looks at these.
+            "slots" if pair.session.is_some() => {
+                let device = name.split_once('/').map_or(name, |(device, _)| device);
+                *self.slots.entry(named(device)?).or_default() += 1;
+            }
             _ => {}
         }
         Ok(())

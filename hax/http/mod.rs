@@ -11,6 +11,7 @@
 //! | `POST /v1/dead-letters/replay`, `/v1/dead-letters/ID/replay` | handle all, or that one, again |
 //! | `DELETE /v1/dead-letters/ID` | acknowledge it and write nothing |
 //! | `POST /watch/checks`, `/watch/nodes`, `/watch/keyprefix` | payload of those watches |
+//! | `/v1/fence`, `/v1/fence/…` | fencing; see [`fence`] |
 //!
 //! Payloads are parsed here, and reach the bridge as [`WatchUpdate`]s, one at a time and
 //! in the order in which their bodies were complete. Every refusal is a JSON object with
@@ -18,6 +19,7 @@
 
 mod body;
 mod dead_letters;
+pub mod fence;
 mod lane;
 mod payload;
 mod reply;
@@ -38,6 +40,7 @@ pub use server::serve;
 
 use crate::bridge::{BridgeHandle, LetterRow, update::WatchUpdate};
 pub use crate::bridge::{WatchError, WatchOutcome};
+use crate::fence::FenceHandle;
 
 /// What the server needs of the bridge.
 pub trait Bridge: Clone + Send + Sync + 'static {
@@ -62,6 +65,9 @@ pub trait Bridge: Clone + Send + Sync + 'static {
 
     /// What Prometheus is told. It does not wait for anything.
     fn metrics(&self) -> String;
+
+    /// Fencing, where it is configured.
+    fn fence(&self) -> Option<FenceHandle>;
 }
 
 impl Bridge for BridgeHandle {
@@ -88,6 +94,10 @@ impl Bridge for BridgeHandle {
 
     fn metrics(&self) -> String {
         Self::metrics(self)
+    }
+
+    fn fence(&self) -> Option<FenceHandle> {
+        self.fence.clone()
     }
 }
 

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::WatchError;
+use crate::fence::Refused;
+use crate::fence::model::{self as fence, OpId};
 
 /// Characters of a detail at most: a payload's text may be quoted in it.
 const DETAIL_MAX: usize = 400;
@@ -17,7 +19,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub enum Refusal {
     /// No resource has this path.
     #[error(
-        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters and /watch/{{service,checks,nodes,keyprefix}}"
+        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters, /v1/fence and /watch/{{service,checks,nodes,keyprefix}}"
     )]
     NotFound { path: String },
     /// The resource has no such method.
@@ -47,6 +49,36 @@ pub enum Refusal {
     /// The bridge does not take it.
     #[error(transparent)]
     Bridge(#[from] WatchError),
+    /// The coordinator does not take it.
+    #[error(transparent)]
+    Fence(#[from] Refused),
+    /// What of the path or the query cannot be, and why.
+    #[error("{0}")]
+    Invalid(String),
+    /// The limit, in bytes.
+    #[error("the body is larger than {0} bytes; a request for fencing is a short JSON object")]
+    FenceTooLarge(usize),
+    /// The body is not announced as JSON.
+    #[error(
+        "what changes something is sent as JSON: set the header `content-type: application/json`"
+    )]
+    NotJson,
+    /// A browser sends it for some page.
+    #[error(
+        "this request has an Origin header, so a browser sends it for some page; nothing is changed for these"
+    )]
+    CrossSite,
+    /// Which.
+    #[error("there is no operation {0}; GET /v1/fence/ops lists them with their `id`")]
+    NoOperation(OpId),
+    /// Which, and how.
+    #[error("operation {0} has ended: {1}")]
+    OperationEnded(OpId, String),
+    /// Which.
+    #[error(
+        "there is no device {0:?} in the configuration of this node; GET /v1/fence/devices lists them"
+    )]
+    NoDevice(String),
     /// The server is at fault.
     #[error("the request failed inside hax; the log says where")]
     Internal,
@@ -68,8 +100,33 @@ impl Refusal {
             Self::Bridge(WatchError::Consul) => (StatusCode::SERVICE_UNAVAILABLE, "consul"),
             Self::Bridge(WatchError::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::NoDeadLetter(_) => (StatusCode::NOT_FOUND, "no_dead_letter"),
+            Self::Fence(refused) => fence_status(refused.refusal),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::FenceTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::NoOperation(_) => (StatusCode::NOT_FOUND, "no_operation"),
+            Self::OperationEnded(..) => (StatusCode::CONFLICT, "ended"),
+            Self::NoDevice(_) => (StatusCode::NOT_FOUND, "no_device"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
+    }
+}
+
+/// The words are those of the records (`rfc/12-fencing.md`).
+fn fence_status(refusal: fence::Refusal) -> (StatusCode, &'static str) {
+    use fence::Refusal as R;
+    match refusal {
+        R::NoQuorum => (StatusCode::SERVICE_UNAVAILABLE, "no-quorum"),
+        R::StartupGrace => (StatusCode::SERVICE_UNAVAILABLE, "startup-grace"),
+        R::UnknownTarget => (StatusCode::NOT_FOUND, "unknown-target"),
+        R::NotConfigured => (StatusCode::NOT_FOUND, "not-configured"),
+        R::NoDevice => (StatusCode::CONFLICT, "no-device"),
+        R::NoPeer => (StatusCode::CONFLICT, "no-peer"),
+        R::Inhibited => (StatusCode::CONFLICT, "inhibited"),
+        R::Quarantined => (StatusCode::CONFLICT, "quarantined"),
+        R::Busy => (StatusCode::CONFLICT, "busy"),
+        R::NoOperation => (StatusCode::NOT_FOUND, "no-operation"),
     }
 }
 

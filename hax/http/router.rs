@@ -12,12 +12,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::FutureExt;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::{self, Budget, Received};
 use super::dead_letters;
+use super::fence;
 use super::lane::Lane;
 use super::payload::{self, Watch};
 use super::reply::Refusal;
@@ -32,14 +34,18 @@ const PARSE_INLINE_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub(super) struct Shared<B> {
     pub(super) bridge: B,
-    limits: Arc<Limits>,
-    budget: Budget,
+    pub(super) limits: Arc<Limits>,
+    pub(super) budget: Budget,
     lane: Lane,
     started: Instant,
     /// Watch posts being handled; they go on when their client has gone.
     pub(super) tasks: TaskTracker,
+    /// The server is to stop: nobody waits any longer for what may take its time.
+    pub(super) closing: CancellationToken,
     /// Ends those that outlast the drain.
     pub(super) kill: CancellationToken,
+    /// Requests that wait for the end of an operation.
+    pub(super) polls: Arc<Semaphore>,
 }
 
 impl<B> Shared<B> {
@@ -51,7 +57,9 @@ impl<B> Shared<B> {
             lane: Lane::new(limits.waiting),
             started: Instant::now(),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             kill: CancellationToken::new(),
+            polls: Arc::new(Semaphore::new(limits.waiting.min(Semaphore::MAX_PERMITS))),
         }
     }
 }
@@ -78,6 +86,7 @@ pub(super) fn routes<B: Bridge>(shared: Shared<B>) -> Router {
         .route("/watch/nodes", post_of(Watch::Nodes))
         .route("/watch/keyprefix", post_of(Watch::KeyPrefix))
         .merge(dead_letters::routes())
+        .merge(fence::routes())
         .fallback(async |request: Request| Refusal::NotFound {
             path: request.uri().path().to_owned(),
         })

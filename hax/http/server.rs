@@ -38,10 +38,11 @@ pub async fn serve<B: Bridge>(
     limits: Limits,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let shared = Shared::new(bridge, &limits);
+    let mut shared = Shared::new(bridge, &limits);
+    shared.closing = shutdown.child_token();
     let (kill, requests) = (shared.kill.clone(), shared.tasks.clone());
     let connections = TaskTracker::new();
-    let closing = shutdown.child_token();
+    let closing = shared.closing.clone();
 
     let server = Server {
         router: routes(shared),

@@ -19,6 +19,7 @@ mod entrypoint;
 mod events;
 mod fatal;
 mod faults;
+mod fence;
 mod frames;
 mod fuzz_corpus;
 mod harness;

@@ -1,5 +1,6 @@
 //! `[[fence.device]]`: what all types have in common, and what only all devices together can get wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::hosts;
@@ -12,7 +13,6 @@ use crate::config::build::{choice, duration};
 use crate::config::reader::Reader;
 use crate::config::schema::KeyDoc;
 use crate::fence::model::DeviceName;
-use std::collections::{BTreeMap, BTreeSet};
 
 const SECTION: &str = "fence.device";
 
@@ -64,6 +64,7 @@ fn device(
     responder: Option<&FilesConfig>,
 ) -> Option<DeviceConfig> {
     let retries = r.number(&keys::DEVICE_RETRIES);
+    let own_concurrency = r.is_given(&keys::DEVICE_CONCURRENCY);
     let concurrency = r.number(&keys::DEVICE_CONCURRENCY);
     let parallel = r.boolean(&keys::DEVICE_PARALLEL);
     let kill_grace = duration(r, &keys::DEVICE_KILL_GRACE);
@@ -78,6 +79,7 @@ fn device(
     // What is not known to fit any type is not looked into.
     let kind = choice(r, &keys::DEVICE_TYPE, Type::parse)?;
     kind::check_keys(r, kind);
+    let concurrency = concurrency.or((!own_concurrency).then_some(kind.concurrency()));
     let hosts = match kind {
         Type::Process => Some(Hosts {
             check: HostCheck::None,

@@ -51,6 +51,14 @@ impl Type {
         }
     }
 
+    /// Users at one time, if it is not said: nobody waits for what only one node does for itself.
+    pub(super) fn concurrency(self) -> u64 {
+        match self {
+            Process | Watchdog => 16,
+            Agent | Files | Command | Dummy => 1,
+        }
+    }
+
     /// How a device of this type can be asked what it can fence.
     pub(super) fn askable(self, r: &Reader<'_>) -> Askable {
         let without = match self {
@@ -79,20 +87,14 @@ impl Type {
 /// Types that fence nodes, through something that has ports.
 const PORTS: &[Type] = &[Agent, Files, Command, Dummy];
 
+/// Types that fence nodes.
+const NODES: &[Type] = &[Agent, Files, Command, Watchdog, Dummy];
+
 /// Keys that only some types have; all others are for all types.
 pub(super) const ONLY: &[(&KeyDoc, &[Type])] = &[
-    (
-        &keys::DEVICE_PEERS,
-        &[Agent, Files, Command, Watchdog, Dummy],
-    ),
-    (
-        &keys::DEVICE_HOSTS,
-        &[Agent, Files, Command, Watchdog, Dummy],
-    ),
-    (
-        &keys::DEVICE_HOST_LIST,
-        &[Agent, Files, Command, Watchdog, Dummy],
-    ),
+    (&keys::DEVICE_PEERS, NODES),
+    (&keys::DEVICE_HOSTS, NODES),
+    (&keys::DEVICE_HOST_LIST, NODES),
     (&keys::DEVICE_PORTS, PORTS),
     (&keys::DEVICE_HOST_MAP, PORTS),
     (&keys::DEVICE_HOST_CHECK, PORTS),
@@ -124,6 +126,10 @@ pub(super) const ONLY: &[(&KeyDoc, &[Type])] = &[
     (&keys::DEVICE_COMMAND, &[Watchdog]),
     (&keys::DEVICE_SUCCEED, &[Dummy]),
     (&keys::DEVICE_TAKES, &[Dummy]),
+    (&keys::DEVICE_DELAY, NODES),
+    (&keys::DEVICE_DELAYS, NODES),
+    (&keys::DEVICE_DELAY_RANDOM, NODES),
+    (&keys::DEVICE_PARALLEL, NODES),
 ];
 
 /// Refuses the keys that do not fit the type.

@@ -11,6 +11,9 @@ use crate::fence::model::DeviceName;
 
 const SECTION: &str = "fence.level";
 
+/// Devices of one level; a node has not so many.
+const DEVICES_MAX: usize = 32;
+
 /// The keys that say for which targets a level is; one of them is given.
 const TARGETS: [&KeyDoc; 3] = [
     &keys::LEVEL_TARGET,
@@ -59,6 +62,10 @@ fn level(r: &mut Reader<'_>, known: &Devices) -> Option<LevelConfig> {
     let devices = devices?;
     if devices.is_empty() {
         let why = "names no device: such a level would succeed without fencing".to_owned();
+        r.refuse(&keys::LEVEL_DEVICES, why);
+    }
+    if devices.len() > DEVICES_MAX {
+        let why = format!("names more than {DEVICES_MAX} devices");
         r.refuse(&keys::LEVEL_DEVICES, why);
     }
     let mut seen = BTreeSet::new();

@@ -128,7 +128,7 @@ keys! {
         "The same by target, instead of `delay`.";
     DEVICE_DELAY_RANDOM = "fence.device.delay_random", Duration, DefaultValue::Value("0s"), DELAY,
         "Random delay in addition, at most.";
-    DEVICE_CONCURRENCY = "fence.device.concurrency", Number, DefaultValue::Value("1"), Range::Number(1, 16),
+    DEVICE_CONCURRENCY = "fence.device.concurrency", Number, DefaultValue::Follows("1; 16 of `process` and `watchdog`"), Range::Number(1, 16),
         "Users at one time, in the whole cluster.";
     DEVICE_PARALLEL = "fence.device.parallel", Boolean, DefaultValue::Value("false"), BOOLEAN,
         "Whether it may switch off at the same time as its neighbours in a level.";
@@ -189,7 +189,7 @@ keys! {
         "The nodes that the level is for: those with this metadata in Consul's catalog, and neither `target` nor `pattern`.";
     LEVEL_LEVEL = "fence.level.level", Number, DefaultValue::Required, Range::Number(1, 9),
         "Levels are tried in this order until one has succeeded.";
-    LEVEL_DEVICES = "fence.level.devices", List, DefaultValue::Required, Range::Rule("names of devices, at least one"),
+    LEVEL_DEVICES = "fence.level.devices", List, DefaultValue::Required, Range::Rule("names of devices, 1 to 32"),
         "Devices that must all succeed, in this order.";
 
     POLICY_NAME = "fence.policy.name", Text, DefaultValue::Required,

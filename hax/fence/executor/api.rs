@@ -37,6 +37,11 @@ impl BootInstant {
         Self(Duration::new(secs, nanos))
     }
 
+    /// Whole milliseconds of it.
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Later by a duration.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))

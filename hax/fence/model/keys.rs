@@ -13,6 +13,9 @@ pub const OPS: &str = "fence/ops/";
 /// What the storm guard counts.
 pub const GUARD: &str = "fence/guard";
 
+/// Inhibits.
+pub const INHIBIT: &str = "fence/inhibit/";
+
 /// The inhibit of every target.
 pub const INHIBIT_ALL: &str = "fence/inhibit/*";
 
@@ -53,5 +56,5 @@ pub fn slot(device: &DeviceName, number: u8) -> String {
 
 /// The inhibit of a target.
 pub fn inhibit(target: &Target) -> String {
-    format!("fence/inhibit/{target}")
+    format!("{INHIBIT}{target}")
 }

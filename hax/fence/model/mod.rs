@@ -7,8 +7,8 @@ mod records;
 
 pub use names::{BadName, DEVICE_NAME_MAX, DeviceName, NODE_NAME_MAX, NodeName, OpId, Target};
 pub use op::{
-    Action, Attempt, AttemptState, EVIDENCE_MAX, End, Ended, JOINED_MAX, Level, Operation, Options,
-    Origin, Outcome, Phase, Plan, Refusal, RunResult, Source, Step, UnixMillis,
+    Action, Attempt, AttemptState, Before, EVIDENCE_MAX, End, Ended, JOINED_MAX, Level, Operation,
+    Options, Origin, Outcome, Phase, Plan, Refusal, RunResult, Source, Step, UnixMillis,
 };
 pub use records::{
     Activation, Fenced, GuardRecord, Inhibit, NodeRecord, PeerRecord, ProcessRecord, Reach,

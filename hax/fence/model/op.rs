@@ -90,6 +90,10 @@ pub struct Options {
     pub delay_ms: u64,
     /// After this long without a start the operation expires.
     pub expire_ms: u64,
+    /// An operator's word while a run was under way: how it ends as soon as none is, if it has not
+    /// ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<End>,
 }
 
 /// An operation.
@@ -115,9 +119,24 @@ pub struct Operation {
     /// Fixed when it is activated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// How the target was when the operation was activated.
+    #[serde(default)]
+    pub before: Before,
     /// In the order in which they were delegated.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+}
+
+/// How a target was when its operation was activated. What came after may be the target's next life, which
+/// the operation says nothing of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The boot ID that the node had published last; for nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// `ModifyIndex` of `processes/<fid>`, 0 without one; for processes.
+    #[serde(default)]
+    pub word: u64,
 }
 
 /// Where an operation is.
@@ -202,6 +221,12 @@ pub enum Refusal {
     /// The daemon has just started.
     #[error("the bridge has just started")]
     StartupGrace,
+    /// Another operation of the target has not ended in time, or a run of it may not be overtaken.
+    #[error("another operation of this target has not ended")]
+    Busy,
+    /// There is no such operation, or it is not in a phase in which this can be done.
+    #[error("the operation is not known, or has ended")]
+    NoOperation,
     /// This bridge has no fencing configured, or is stopping.
     #[error("fencing is not configured here, or the bridge is stopping")]
     NotConfigured,

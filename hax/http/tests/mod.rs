@@ -3,6 +3,7 @@
 mod any_input;
 mod connections;
 mod dead_letters;
+mod fence;
 mod payloads;
 mod requests;
 
@@ -19,6 +20,7 @@ use tower::ServiceExt;
 use super::{Bridge, Limits, WatchError, WatchOutcome, router};
 use crate::bridge::LetterRow;
 use crate::bridge::update::WatchUpdate;
+use crate::fence::FenceHandle;
 
 /// A sample of 5/HAX: one confd, its node's check and its own.
 const SAMPLE: &str = include_str!("../../../tests/data/watch-service-sample.json");
@@ -47,6 +49,7 @@ struct Recorder {
     updates: Arc<Mutex<Vec<WatchUpdate>>>,
     /// Updates begun and not ended, and the most there were at once.
     running: watch::Sender<(usize, usize)>,
+    fence: Option<FenceHandle>,
 }
 
 impl Recorder {
@@ -55,6 +58,7 @@ impl Recorder {
             reaction,
             updates: Arc::default(),
             running: watch::Sender::new((0, 0)),
+            fence: None,
         }
     }
 
@@ -157,6 +161,10 @@ impl Bridge for Recorder {
             Reaction::Panic => panic!("no metrics"),
             _ => "hax_links 2\n".to_owned(),
         }
+    }
+
+    fn fence(&self) -> Option<FenceHandle> {
+        self.fence.clone()
     }
 }
 

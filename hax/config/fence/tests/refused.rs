@@ -169,7 +169,7 @@ fn levels_have_one_target_and_devices_that_exist() {
         (
             "target = \"ssu1\"",
             "6:1: fence.level[#1].level: required, but not given; it is 1 to 9\n\
-             6:1: fence.level[#1].devices: required, but not given; it is names of devices, at least one",
+             6:1: fence.level[#1].devices: required, but not given; it is names of devices, 1 to 32",
         ),
         (
             "target = \"ssu1\"\nlevel = 1\ndevices = [\"apc\"]\n\

@@ -1,0 +1,261 @@
+//! **request**: an operation is asked for, joins another, or waits for its turn.
+
+use std::time::Duration;
+
+use consul_client::{Error, ReadOptions, TxnOp};
+use tokio::time::Instant;
+
+use super::command::bounded;
+use super::context::{Context, Failed, millis, now, write};
+use crate::fence::handle::{Ask, Refused, Taken};
+use crate::fence::model::{
+    Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, keys,
+};
+use crate::fence::{FenceView, Stored};
+
+/// Between two looks at an operation that is in the way.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two tries of a transaction.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// What is in the way of a new operation.
+enum Found {
+    /// Nothing: the request is committed.
+    Created,
+    /// An equal operation, which the request has joined.
+    Joined(OpId),
+    /// Another one.
+    Other(OpId),
+    /// It was there, and is there no more.
+    Gone,
+}
+
+/// Takes a request. `grace`: the daemon has just started. `is_abandoned`: nobody waits for the answer.
+///
+/// # Errors
+/// `no-quorum`, `startup-grace`, `unknown-target`; `busy` if another operation of the target does not
+/// end within the time after which the request would expire.
+pub(super) async fn request(
+    context: &Context,
+    ask: &Ask,
+    grace: bool,
+    is_abandoned: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Taken, Refused> {
+    let by_itself = matches!(
+        ask.source,
+        Source::ProcessFailed | Source::Escalation | Source::NodeLost
+    );
+    if grace && by_itself {
+        let grace = context.config.startup_grace;
+        let detail = format!("it originates nothing by itself for fence.startup_grace, {grace:?}");
+        return Err(Refused::new(Refusal::StartupGrace, detail));
+    }
+    bounded(context, known(context, ask)).await?;
+    let expire = ask.expire.unwrap_or(context.config.expire);
+    let deadline = Instant::now() + expire;
+    let op = operation(context, ask, expire);
+    loop {
+        if let Some(op) = answered(&context.view(), ask) {
+            return Ok(Taken { op, merged: true });
+        }
+        let placed = bounded(context, place(context, ask, &op)).await;
+        match placed.map_err(|refused| doubtful(refused, &op.id))? {
+            Found::Created => {
+                return Ok(Taken {
+                    op: op.id,
+                    merged: false,
+                });
+            }
+            Found::Joined(op) => return Ok(Taken { op, merged: true }),
+            Found::Gone => tokio::time::sleep(TRY_AGAIN).await,
+            Found::Other(other) => {
+                wait_for(context, &other, deadline, is_abandoned).await;
+            }
+        }
+        if Instant::now() >= deadline || is_abandoned() {
+            let detail = format!("it did not end within {expire:?}");
+            return Err(Refused::new(Refusal::Busy, detail));
+        }
+    }
+}
+
+/// Refuses what nobody knows, and without a quorum everything: then nothing has been written yet.
+async fn known(context: &Context, ask: &Ask) -> Result<(), Refused> {
+    let node = ask.target.node();
+    let catalog = context.consul.catalog().with(ReadOptions::consistent());
+    let nodes = catalog.nodes().await.map_err(|error| no_quorum(&error))?;
+    let view = context.view();
+    if nodes.value.iter().any(|known| known.name == node.as_str())
+        || view.peers.contains_key(node)
+        || view.nodes.contains_key(node)
+    {
+        return Ok(());
+    }
+    let detail = format!("{node} is not among the {} nodes", nodes.value.len());
+    Err(Refused::new(Refusal::UnknownTarget, detail))
+}
+
+fn operation(context: &Context, ask: &Ask, expire: Duration) -> Operation {
+    Operation {
+        id: OpId::new(),
+        target: ask.target.clone(),
+        action: ask.action,
+        origin: origin(context, ask),
+        joined: Vec::new(),
+        options: Options {
+            overridden: overridden(ask),
+            device: ask.device.clone(),
+            delay_ms: millis(ask.delay),
+            expire_ms: millis(expire),
+            ending: None,
+        },
+        driver: context.me.clone(),
+        phase: Phase::Requested,
+        plan: None,
+        before: Before::default(),
+        attempts: Vec::new(),
+    }
+}
+
+fn origin(context: &Context, ask: &Ask) -> Origin {
+    Origin {
+        node: context.me.clone(),
+        source: ask.source,
+        who: ask.who.clone(),
+        reason: ask.reason.clone(),
+        at: now(),
+    }
+}
+
+fn overridden(ask: &Ask) -> Option<String> {
+    ask.overridden
+        .then(|| format!("{}: {}", ask.who, ask.reason))
+}
+
+/// The operation whose success is the answer: the target's last success, if it is of the same action and
+/// not older than the tolerance.
+fn answered(view: &FenceView, ask: &Ask) -> Option<OpId> {
+    if ask.tolerance.is_zero() {
+        return None;
+    }
+    let ops = view.ops.values().map(|op| &op.value);
+    let of_target = ops.filter(|op| op.target == ask.target);
+    let successes = of_target.filter_map(|op| {
+        let end = op.ended().filter(|end| end.outcome.is_success())?;
+        Some((end.at, op))
+    });
+    let (at, last) = successes.max_by_key(|(at, _)| *at)?;
+    let recent = now().0.saturating_sub(at.0) <= millis(ask.tolerance);
+    (recent && last.action == ask.action).then(|| last.id.clone())
+}
+
+/// Commits the request, or finds what is in its way. It may be repeated with the same operation: whether
+/// an earlier transaction was committed whose answer was lost, the record tells.
+async fn place(context: &Context, ask: &Ask, op: &Operation) -> Result<Found, Refused> {
+    let key = keys::active(&op.target);
+    let ops = [
+        TxnOp::cas(key.as_str(), op.id.as_str(), consul_client::Index(0)),
+        write(op, consul_client::Index(0)),
+    ];
+    loop {
+        match context.commit(&ops).await {
+            Ok(()) => return Ok(Found::Created),
+            Err(Failed::Lost(_)) => break,
+            Err(Failed::Away(error)) if !error.is_retryable() => return Err(no_quorum(&error)),
+            Err(Failed::Away(_)) => tokio::time::sleep(TRY_AGAIN).await,
+        }
+    }
+    let read = context
+        .read(&key)
+        .await
+        .map_err(|error| no_quorum(&error))?;
+    let Some(pair) = read else {
+        return Ok(Found::Gone);
+    };
+    let id = pair.text().ok().and_then(|id| id.parse::<OpId>().ok());
+    let id = id.ok_or_else(|| unreadable(&key))?;
+    if id == op.id {
+        return Ok(Found::Created);
+    }
+    let there = context.operation(&id).await.map_err(|error| match error {
+        Error::Decode { .. } => unreadable(&keys::op(&id)),
+        error => no_quorum(&error),
+    })?;
+    let Some(there) = there else {
+        // Its record was removed by hand. Whoever still runs it holds the lock, or has lost it.
+        let _ = context
+            .commit(&[TxnOp::delete_cas(key, pair.modify_index)])
+            .await;
+        return Ok(Found::Gone);
+    };
+    if there.value.ended().is_some() {
+        return Ok(Found::Gone);
+    }
+    if there.value.action != ask.action || there.value.options.device != ask.device {
+        return Ok(Found::Other(id));
+    }
+    join(context, ask, there).await
+}
+
+/// Joins an equal operation, which remembers who has.
+async fn join(context: &Context, ask: &Ask, there: Stored<Operation>) -> Result<Found, Refused> {
+    let mut next = there.value;
+    let id = next.id.clone();
+    if next.joined.len() < JOINED_MAX {
+        next.joined.push(origin(context, ask));
+    } else if !ask.overridden {
+        return Ok(Found::Joined(id));
+    }
+    if next.options.overridden.is_none() {
+        next.options.overridden = overridden(ask);
+    }
+    match context.commit(&[write(&next, there.index)]).await {
+        Ok(()) => Ok(Found::Joined(id)),
+        // It goes on; the next look tells whether it still can be joined.
+        Err(Failed::Lost(_)) => Ok(Found::Gone),
+        Err(Failed::Away(error)) => Err(no_quorum(&error)),
+    }
+}
+
+/// Waits until an operation has ended, or the deadline.
+async fn wait_for(
+    context: &Context,
+    id: &OpId,
+    deadline: Instant,
+    is_abandoned: &(dyn Fn() -> bool + Send + Sync),
+) {
+    let mut views = context.views.clone();
+    loop {
+        let gone = match views.borrow_and_update().ops.get(id) {
+            Some(op) => op.value.ended().is_some(),
+            // Not in the view yet, or not any more: KV tells.
+            None => true,
+        };
+        if gone || Instant::now() >= deadline || is_abandoned() {
+            break;
+        }
+        let look = deadline.min(Instant::now() + LOOK_EVERY);
+        // Either way it is looked at again.
+        let _ = tokio::time::timeout_at(look, views.changed()).await;
+    }
+    tokio::time::sleep(TRY_AGAIN).await;
+}
+
+/// A transaction without an answer may still be committed.
+fn doubtful(refused: Refused, id: &OpId) -> Refused {
+    let Refused { refusal, detail } = refused;
+    let detail = format!("{detail}; should it have been taken nevertheless, it is operation {id}");
+    Refused::new(refusal, detail)
+}
+
+/// Consul did not answer, or not as it should.
+pub(super) fn no_quorum(error: &Error) -> Refused {
+    Refused::new(Refusal::NoQuorum, error.to_string())
+}
+
+/// A record that this hax cannot read: written by another version, or by hand.
+pub(super) fn unreadable(key: &str) -> Refused {
+    let detail = format!("{key} cannot be read; look at it, and delete it if nothing of it runs");
+    Refused::new(Refusal::Busy, detail)
+}

@@ -1,0 +1,94 @@
+//! From the daemon's configuration to a running coordinator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use consul_client::Client;
+use halink::Fid;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{Coordinator, Setup};
+use crate::config::Config;
+use crate::config::fence::FenceConfig;
+use crate::fence::executor::{Executor, LocalProcesses};
+use crate::fence::model::{Ended, NodeName, RunResult};
+use crate::fence::{About, FenceHandle};
+
+/// What is ready before any task runs: the devices of this node can be used as they are configured.
+pub struct Prepared {
+    config: Arc<FenceConfig>,
+    node: NodeName,
+    executor: Executor,
+}
+
+/// Stands for the Motr processes of a node where nothing can end them: what is asked for fails.
+pub struct NoProcesses(pub NodeName);
+
+impl LocalProcesses for NoProcesses {
+    fn kill(&self, process: Fid, _timeout: Duration) -> oneshot::Receiver<Ended> {
+        let (answer, answered) = oneshot::channel();
+        let ended = Ended {
+            result: RunResult::Internal,
+            evidence: format!("this bridge cannot end process {process}"),
+            took_ms: 0,
+        };
+        // Who does not wait for the answer does not need it.
+        let _ = answer.send(ended);
+        answered
+    }
+
+    fn all(&self) -> Vec<Fid> {
+        Vec::new()
+    }
+
+    fn node(&self) -> NodeName {
+        self.0.clone()
+    }
+}
+
+/// Reads the metadata of the agents; none if fencing is not configured.
+///
+/// # Errors
+/// Each device that cannot be used as it is configured, all of them at once.
+pub async fn prepare(
+    config: &Config,
+    local: impl FnOnce(NodeName) -> Arc<dyn LocalProcesses>,
+) -> Result<Option<Prepared>> {
+    let Some(fence) = &config.fence else {
+        return Ok(None);
+    };
+    let node: NodeName = config.node.name.parse().context("node.name")?;
+    let executor = Executor::prepare(fence, &node, local(node.clone())).await;
+    let executor = executor.map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("{}", errors.join("\n"))
+    })?;
+    Ok(Some(Prepared {
+        config: Arc::new(fence.clone()),
+        node,
+        executor,
+    }))
+}
+
+impl Prepared {
+    /// Starts the coordinator; see [`Coordinator::spawn`].
+    pub fn spawn(
+        self,
+        config: &Config,
+        consul: &Client,
+        stop: CancellationToken,
+    ) -> (FenceHandle, Coordinator) {
+        let about = About::new(self.node.clone(), &self.config, Vec::new());
+        let setup = Setup {
+            config: self.config,
+            node: self.node,
+            consul: consul.clone(),
+            timeout: config.consul.timeout,
+            executor: self.executor,
+        };
+        let (handle, coordinator) = Coordinator::spawn(setup, stop);
+        (handle.with_about(about), coordinator)
+    }
+}

@@ -1,0 +1,10 @@
+//! Fencing, with real fence agents and clusters.
+
+mod agents;
+mod guard;
+mod installed;
+mod ipmi;
+mod powerman;
+mod runs;
+mod trio;
+mod wrapped;

@@ -1,0 +1,142 @@
+//! Gates, and what operators change.
+
+use hax::fence::model::{Action, Outcome, Phase, Refusal, UnixMillis};
+use serde_json::{Value, json};
+
+use super::{Shape, Trio, operation};
+use crate::harness::eventually;
+
+#[tokio::test]
+async fn gates_keep_what_an_operator_can_let_go_on() {
+    let shape = Shape::simple()
+        .with("fence.storm_targets", "2")
+        .with("fence.loop_count", "2");
+    let trio = Trio::start(&shape).await;
+    inhibited(&trio).await;
+    expired(&trio).await;
+    confirmed(&trio).await;
+    quarantined(&trio).await;
+    storm(&trio).await;
+    trio.agents.no_overlap();
+}
+
+async fn outcome(trio: &Trio, by: usize, target: &str, action: Action) -> Outcome {
+    let op = trio.run(by, target, action).await;
+    op.ended().unwrap().outcome
+}
+
+async fn inhibited(trio: &Trio) {
+    trio.add_target("kept").await;
+    let by = json!({ "who": "a test", "reason": "maintenance", "for_ms": 600_000 });
+    let put = reqwest::Method::PUT;
+    for path in ["inhibit", "inhibit/kept"] {
+        let (status, answer) = trio.send(0, put.clone(), path, &by).await;
+        assert_eq!(status, 200, "{answer}");
+        let refused = Outcome::Refused(Refusal::Inhibited);
+        assert_eq!(outcome(trio, 1, "kept", Action::Off).await, refused);
+        let by = json!({ "who": "a test", "reason": "done" });
+        let (status, answer) = trio.send(2, reqwest::Method::DELETE, path, &by).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert!(trio.agents.starts("kept").is_empty());
+}
+
+/// Nobody has looked at it in time, so it never fires.
+async fn expired(trio: &Trio) {
+    trio.add_target("old").await;
+    let mut op = operation(trio.name(0), "old", Action::Off);
+    op.origin.at = UnixMillis(op.origin.at.0 - 3_600_000);
+    trio.place(0, &op).await;
+    let op = trio.ended(0, &op.id).await;
+    assert_eq!(op.ended().unwrap().outcome, Outcome::Expired);
+    assert!(trio.agents.starts("old").is_empty());
+}
+
+async fn confirmed(trio: &Trio) {
+    trio.add_target("dead").await;
+    let (status, answer) = trio.post(1, "nodes/dead/confirm", json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let view = trio.view(0).await.unwrap();
+    let node = &view.nodes[&"dead".parse().unwrap()].value;
+    assert_eq!(node.epoch, 1);
+    assert_eq!(json!(node.fenced.as_ref().unwrap().op), answer["op"]);
+    assert!(trio.agents.starts("dead").is_empty());
+}
+
+async fn quarantined(trio: &Trio) {
+    trio.add_target("loop").await;
+    for action in ["reboot", "off"] {
+        assert_eq!(
+            outcome(trio, 0, "loop", Action::Reboot).await,
+            Outcome::Succeeded
+        );
+        assert_eq!(trio.agents.starts("loop").last().unwrap().action, action);
+    }
+    let node = async || {
+        trio.view(0)
+            .await?
+            .nodes
+            .get(&"loop".parse().unwrap())
+            .cloned()
+    };
+    let record = node().await.unwrap().value;
+    assert!(record.quarantined.is_some());
+    assert_eq!(record.epoch, 2);
+    let (status, answer) = trio.post(2, "nodes/loop/release", json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let record = node().await.unwrap().value;
+    assert_eq!(
+        (record.quarantined, record.fenced, record.epoch),
+        (None, None, 2)
+    );
+}
+
+/// Ten targets at once, of which one more is let through: `loop` is counted already.
+async fn storm(trio: &Trio) {
+    let mut ops = Vec::new();
+    for number in 0..10 {
+        let target = format!("storm{number}");
+        trio.add_target(&target).await;
+        ops.push(trio.ask(number % 3, &target, Action::Off).await);
+    }
+    let phases = async || {
+        let view = trio.view(0).await?;
+        let phase = |op| view.ops.get(op).map(|op| op.value.phase.clone());
+        ops.iter().map(phase).collect::<Option<Vec<_>>>()
+    };
+    let settled = eventually("one to be done, and nine held", async || {
+        let phases = phases().await?;
+        let held = phases
+            .iter()
+            .filter(|phase| matches!(phase, Phase::Held { .. }));
+        let done = phases
+            .iter()
+            .filter(|phase| matches!(phase, Phase::Ended(_)));
+        ((held.count(), done.count()) == (9, 1)).then_some(phases)
+    })
+    .await;
+    let mut held = (0..10).filter(|n| matches!(settled[*n], Phase::Held { .. }));
+    let mut next = || held.next().unwrap();
+    let (passed, cancelled, vouched) = (next(), next(), next());
+    for (path, by) in [
+        (format!("ops/{}/override", ops[passed]), 0),
+        (format!("ops/{}/cancel", ops[cancelled]), 1),
+        (format!("nodes/storm{vouched}/confirm"), 2),
+    ] {
+        let (status, answer) = trio
+            .post(by, &path, Value::Object(Default::default()))
+            .await;
+        assert_eq!(status, 200, "{path}: {answer}");
+    }
+    for (number, outcome) in [
+        (passed, Outcome::Succeeded),
+        (cancelled, Outcome::Cancelled),
+        (vouched, Outcome::Confirmed),
+    ] {
+        let op = trio.ended(0, &ops[number]).await;
+        assert_eq!(op.ended().unwrap().outcome, outcome, "{op:#?}");
+    }
+    let starts = trio.agents.lines().into_iter();
+    let starts = starts.filter(|line| line.what == "start" && line.target.starts_with("storm"));
+    assert_eq!(starts.count(), 2);
+}

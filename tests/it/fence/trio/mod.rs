@@ -1,0 +1,14 @@
+//! Three Consul servers with a hax each (`rfc/12-fencing.md`), and devices that write down what they are
+//! asked for: what has happened is judged by their words, not by those of hax.
+
+mod cluster;
+mod faults;
+mod guarded;
+mod lost;
+mod orders;
+mod powered;
+mod recording;
+mod topology;
+
+use cluster::{QUICK, Shape, Trio, operation};
+use recording::Line;
