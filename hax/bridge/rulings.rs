@@ -74,7 +74,7 @@ fn standings(verdicts: &Verdicts, view: &Snapshot, own: Fid) -> BTreeMap<Fid, St
     if !verdicts.enabled {
         return BTreeMap::new();
     }
-    let nodes = verdicts.fenced.iter().chain(&view.failing.nodes);
+    let nodes = verdicts.fenced.iter().chain(view.failing.nodes.keys());
     let of_nodes = nodes.flat_map(|node| view.tree.processes_on(node).iter().copied());
     let failing = view.failing.processes.keys().copied();
     let confirmed = verdicts.confirmed.keys().copied();

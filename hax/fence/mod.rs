@@ -17,6 +17,7 @@ pub mod local;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod trigger;
 pub mod verdicts;
 mod view;
 
