@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 
 use crate::config::Config;
 use crate::fence::executor::guard::{self, GuardArgs};
-use crate::{bench, daemon, logging, sim, traces, version};
+use crate::{bench, daemon, fence, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
@@ -50,7 +50,12 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config } => with_config(&config, run),
-        Command::CheckConfig { config } => with_config(&config, |_| {
+        Command::CheckConfig { config } => with_config(&config, |checked| {
+            if let Some(fence) = &checked.fence {
+                for finding in fence::lint::lint(fence, &fence::lint::named_nodes(fence)) {
+                    eprintln!("{}: warning: {finding}", config.display());
+                }
+            }
             println!("{}: no errors", config.display());
             ExitCode::SUCCESS
         }),

@@ -8,6 +8,7 @@
 //! ```
 
 mod about;
+pub mod audit;
 pub mod coordinator;
 pub mod executor;
 pub mod gate;

@@ -159,3 +159,20 @@ async fn what_cannot_be_opened_is_named_by_its_key() {
         assert!(!said.contains("/nonexistent/token"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn what_is_allowed_but_odd_is_told_and_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!("{}[fence]\nenabled = true\n", good(directory.path()));
+    let output = hax("check-config", &directory, &config).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).ends_with(
+            "hax.toml: warning: fence.device: no device is configured: nothing can be fenced\n"
+        ),
+        "{}",
+        stderr(&output)
+    );
+    let said = std::str::from_utf8(&output.stdout).unwrap();
+    assert!(said.ends_with("hax.toml: no errors\n"), "{said}");
+}

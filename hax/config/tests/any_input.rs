@@ -64,3 +64,25 @@ proptest! {
         prop_assert_eq!(value::size(&schema::show_size(bytes)), Ok(bytes));
     }
 }
+
+proptest! {
+    #[test]
+    fn arbitrary_values_in_arrays_of_tables_never_panic(
+        nr in 0..reference().len(), value in "\\PC{0,40}", kind in 0..6_usize
+    ) {
+        let key = reference()[nr];
+        if schema::ARRAYS.contains(&key.section()) {
+            let kinds = ["agent", "files", "process", "command", "watchdog", "dummy"];
+            let header = format!("[[{}]]\nname = 'x'\ntype = '{}'\n", key.section(), kinds[kind]);
+            for value in [
+                format!("{value:?}"),
+                format!("[{value:?}, {value:?}]"),
+                format!("{{ {value:?} = {value:?} }}"),
+                format!("'{value}'"),
+                value,
+            ] {
+                let _ = Config::from_toml("f", &format!("{header}{} = {value}\n", key.leaf()));
+            }
+        }
+    }
+}

@@ -14,7 +14,10 @@ pub(super) enum Activation {
     /// There is no plan for it.
     Refused(Refused),
     /// The active operation, and the other operations of the transaction.
-    Ready { next: Operation, checks: Vec<TxnOp> },
+    Ready {
+        next: Box<Operation>,
+        checks: Vec<TxnOp>,
+    },
 }
 
 /// Makes the transaction from the view it was admitted by: where that is not current any more, the
@@ -73,7 +76,10 @@ pub(super) async fn prepare(
         let index = inhibit.map_or(Index(0), |inhibit| inhibit.index);
         checks.push(unchanged(format!("{}{name}", keys::INHIBIT), index));
     }
-    Ok(Activation::Ready { next, checks })
+    Ok(Activation::Ready {
+        next: Box::new(next),
+        checks,
+    })
 }
 
 /// How the target is now.

@@ -8,11 +8,13 @@ use consul_client::Client;
 use halink::Fid;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{Coordinator, Setup};
 use crate::config::Config;
 use crate::config::fence::FenceConfig;
 use crate::fence::executor::{Executor, LocalProcesses};
+use crate::fence::lint::{lint, named_nodes};
 use crate::fence::model::{Ended, NodeName, RunResult};
 use crate::fence::{About, FenceHandle};
 
@@ -21,6 +23,7 @@ pub struct Prepared {
     config: Arc<FenceConfig>,
     node: NodeName,
     executor: Executor,
+    lint: Vec<String>,
 }
 
 /// Stands for the Motr processes of a node where nothing can end them: what is asked for fails.
@@ -65,10 +68,16 @@ pub async fn prepare(
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         anyhow!("{}", errors.join("\n"))
     })?;
+    // It looks at a few files; nothing else runs yet.
+    let lint = lint(fence, &named_nodes(fence));
+    for finding in &lint {
+        warn!("{finding}");
+    }
     Ok(Some(Prepared {
         config: Arc::new(fence.clone()),
         node,
         executor,
+        lint: lint.iter().map(ToString::to_string).collect(),
     }))
 }
 
@@ -80,7 +89,7 @@ impl Prepared {
         consul: &Client,
         stop: CancellationToken,
     ) -> (FenceHandle, Coordinator) {
-        let about = About::new(self.node.clone(), &self.config, Vec::new());
+        let about = About::new(self.node.clone(), &self.config, self.lint);
         let setup = Setup {
             config: self.config,
             node: self.node,

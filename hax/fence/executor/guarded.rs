@@ -86,7 +86,7 @@ impl Guard {
         let left = work.deadline.0.saturating_sub(BootInstant::now().0);
         let longest = left + work.grace + UNKILLABLE * 2 + SLACK;
         Talk::new(child, work.head)
-            .to_the_end(&line, longest, cancel)
+            .finish(&line, longest, cancel)
             .await
     }
 
@@ -124,12 +124,7 @@ impl Talk {
         }
     }
 
-    async fn to_the_end(
-        mut self,
-        job: &[u8],
-        longest: Duration,
-        cancel: &CancellationToken,
-    ) -> Report {
+    async fn finish(mut self, job: &[u8], longest: Duration, cancel: &CancellationToken) -> Report {
         // While it is open, the daemon is there.
         let mut stdin = self.child.stdin.take();
         let told = async {

@@ -109,3 +109,64 @@ async fn passes(duration: Duration, cancel: &CancellationToken) -> bool {
 fn killed(since: Instant) -> Ended {
     ended(RunResult::Killed, "ended by hax, which was told to", since)
 }
+
+#[cfg(test)]
+mod tests {
+    use halink::Fid;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::fence::model::NodeName;
+
+    /// Acknowledges everything, or nothing ever.
+    struct Local(bool);
+
+    impl LocalProcesses for Local {
+        fn kill(&self, _: Fid, _: Duration) -> oneshot::Receiver<Ended> {
+            let (answer, receiver) = oneshot::channel();
+            if self.0 {
+                let _ = answer.send(ended(RunResult::Success, "killed", Instant::now()));
+            } else {
+                std::mem::forget(answer);
+            }
+            receiver
+        }
+
+        fn all(&self) -> Vec<Fid> {
+            Vec::new()
+        }
+
+        fn node(&self) -> NodeName {
+            "me".parse().unwrap()
+        }
+    }
+
+    async fn result(action: Action, target: &str, answers: bool) -> RunResult {
+        let run = Run {
+            device: "local".parse().unwrap(),
+            action,
+            target: target.parse().unwrap(),
+            start_by: BootInstant::now().after(Duration::from_secs(60)),
+            cancel: CancellationToken::new(),
+        };
+        let ended = process(&Local(answers), &run, Duration::from_secs(5)).await;
+        ended.result
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_process_of_this_node_is_killed_and_the_wait_is_bounded() {
+        let own = "0x7200000000000001:0x2@me";
+        let of = result;
+        assert_eq!(of(Action::Off, own, true).await, RunResult::Success);
+        assert_eq!(of(Action::Reboot, own, true).await, RunResult::Success);
+        assert_eq!(of(Action::Off, own, false).await, RunResult::Timeout);
+        let other = "0x7200000000000001:0x2@other";
+        for (action, target) in [(Action::On, own), (Action::Off, other), (Action::Off, "me")] {
+            assert_eq!(
+                of(action, target, true).await,
+                RunResult::Internal,
+                "{target}"
+            );
+        }
+    }
+}

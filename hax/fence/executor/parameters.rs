@@ -166,3 +166,88 @@ fn missing<'a>(metadata: &'a Metadata, port: Option<&str>, names: &BTreeSet<&str
     });
     absent.map(|known| known.name.as_str()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use crate::config::SecretFile;
+
+    use super::*;
+
+    const XML: &str = r#"<resource-agent><parameters>
+        <parameter name="ip" required="1" obsoletes="ipaddr"/>
+        <parameter name="ipaddr" required="1" deprecated="1"/>
+        <parameter name="plug" required="1" obsoletes="port"/>
+        <parameter name="port" deprecated="1"/>
+        <parameter name="action" required="1"/>
+        <parameter name="wait" required="1"><content type="second" default="1"/></parameter>
+        <parameter name="password"><content type="integer"/></parameter>
+        </parameters><actions><action name="off"/></actions></resource-agent>"#;
+
+    fn errors(parameters: &[(&str, &str)], secrets: &[&str], port: Option<&str>) -> Vec<String> {
+        let metadata = Metadata::parse(XML).unwrap();
+        let parameters = parameters.iter();
+        let secrets = secrets.iter();
+        let config = AgentConfig {
+            program: PathBuf::new(),
+            parameters: parameters
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            secrets: secrets
+                .map(|name| ((*name).to_owned(), SecretFile::new(PathBuf::new())))
+                .collect::<BTreeMap<_, _>>(),
+            port_parameter: port.map(str::to_owned),
+        };
+        let port = port.or(metadata.port());
+        let errors = check(&"d".parse().unwrap(), &config, &metadata, port);
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_required_may_have_its_old_name_a_default_or_be_ours() {
+        for right in [&[("ip", "x")][..], &[("ipaddr", "x")]] {
+            assert_eq!(errors(right, &[], None), [""; 0]);
+        }
+        assert_eq!(errors(&[], &["ip"], None), [""; 0]);
+        let missing = "fence.device[d].parameters.ip: is missing: the agent requires it";
+        assert_eq!(errors(&[], &[], None), [missing]);
+    }
+
+    #[test]
+    fn what_cannot_stand_is_named_without_the_value_of_a_secret() {
+        let ip = ("ip", "x");
+        for (parameters, secrets, port, words) in [
+            (
+                &[ip, ("pasword", "x")][..],
+                &[][..],
+                None,
+                "password is near",
+            ),
+            (&[ip, ("zzz", "x")], &[], None, "no such parameter"),
+            (&[ip, ("password", "hidden")], &[], None, "\"***\" is not"),
+            (
+                &[ip, ("password", "1")],
+                &["password"],
+                None,
+                "too: remove one",
+            ),
+            (&[ip, ("nodename", "x")], &[], None, "hax sets nodename"),
+            (&[ip, ("port", "x")], &[], None, "it is the port"),
+            (&[ip], &["plug"], None, "it is the port"),
+            (&[("ip", "x\naction=on")], &[], None, "line end"),
+            (
+                &[ip],
+                &[],
+                Some("plugg"),
+                "port_parameter: the agent has no",
+            ),
+        ] {
+            let errors = errors(parameters, secrets, port);
+            let found = errors.iter().any(|error| error.contains(words));
+            assert!(found, "{words}: {errors:?}");
+            assert!(!errors.concat().contains("hidden"), "{errors:?}");
+        }
+    }
+}

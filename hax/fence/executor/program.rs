@@ -82,6 +82,14 @@ impl Bounds {
         }
     }
 
+    /// For what follows a call that has begun in time: what counts then is the deadline of the whole.
+    pub(super) fn begun(self) -> Self {
+        Self {
+            start_by: self.deadline,
+            ..self
+        }
+    }
+
     /// What is left until the deadline.
     pub(super) fn left(&self) -> Duration {
         self.deadline.0.saturating_sub(BootInstant::now().0)
@@ -124,6 +132,12 @@ impl Called {
             Said::Not(result) => result,
         };
         ended(result, self.evidence.as_str(), self.since)
+    }
+
+    /// With a result that was found out later, and how.
+    pub(super) fn ended_after(&self, result: RunResult, how: &str) -> Ended {
+        let words = format!("{}; {how}", self.evidence);
+        ended(result, words, self.since)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::config::fence::HostCheck;
 use crate::fence::model::{Action, Ended, NodeName, RunResult};
 
-use super::api::Run;
+use super::api::{BootInstant, Run};
 use super::device::{Device, Program, REBOOT, node_of};
 use super::evidence::{Said, ended};
 use super::guarded::Guard;
@@ -30,9 +30,9 @@ pub(super) async fn run(guard: &Guard, device: &Device, program: &Program, run: 
         start_by: run.start_by,
         ..Bounds::within(timeout, device.config.kill_grace)
     };
-    let port = match port(guard, device, program, node, bounds, run).await {
-        Ok(port) => port,
-        Err(why) => return internal(why),
+    let (port, bounds) = match port(guard, device, program, node, bounds, run).await {
+        Ok(found) => found,
+        Err(ended) => return ended,
     };
     let one = One {
         guard,
@@ -52,7 +52,8 @@ pub(super) async fn run(guard: &Guard, device: &Device, program: &Program, run: 
         return off;
     }
     // It is fenced, whatever comes of this.
-    let on = one.act(on).await;
+    let bounds = bounds.begun();
+    let on = One { bounds, ..one }.act(on).await;
     let words = format!(
         "off: {}; on: {:?}: {}",
         off.evidence, on.result, on.evidence
@@ -60,8 +61,8 @@ pub(super) async fn run(guard: &Guard, device: &Device, program: &Program, run: 
     ended(RunResult::Success, words, since)
 }
 
-/// What the device calls the node. Where only the device's own list tells, it is asked now: what it said
-/// earlier may be about another machine today.
+/// What the device calls the node, and the bounds of what follows. Where only the device's own list tells,
+/// it is asked now: what it said earlier may be about another machine today.
 async fn port<'a>(
     guard: &Guard,
     device: &'a Device,
@@ -69,32 +70,34 @@ async fn port<'a>(
     node: &'a NodeName,
     bounds: Bounds,
     run: &Run,
-) -> Result<Cow<'a, str>, String> {
+) -> Result<(Cow<'a, str>, Bounds), Ended> {
     let hosts = &device.config.hosts;
-    let by_name = || Cow::Borrowed(device.port(node));
+    let by_name = Cow::Borrowed(device.port(node));
     let named = hosts.map.contains_key(node) || hosts.list.contains(node);
     if hosts.check != HostCheck::Dynamic || named || !program.knows(Verb::List) {
-        return Ok(by_name());
+        return Ok((by_name, bounds));
     }
-    let list = Verb::List;
-    let bounds = Bounds {
-        deadline: bounds
-            .deadline
-            .min(Bounds::within(device.config.timeouts.list, Duration::ZERO).deadline),
+    let timeout = device.config.timeouts.list.min(bounds.left());
+    let listing = Bounds {
+        deadline: BootInstant::now().after(timeout),
         ..bounds
     };
-    let called = device.call(guard, list, None, bounds, &run.cancel).await;
-    match (called.said, called.stdout) {
+    let cancel = &run.cancel;
+    let called = device.call(guard, Verb::List, None, listing, cancel).await;
+    let found = match (called.said, &called.stdout) {
         (Said::Exit(0), Some(text)) => {
-            let found = listing::port_of(&listing::parse(&text), node, None)?;
-            // The agent itself says best what it thinks of a name that its device does not list.
-            Ok(found.map_or_else(by_name, Cow::Owned))
+            let found = listing::port_of(&listing::parse(text), node, None);
+            found.map_err(|why| called.ended_after(RunResult::Internal, &why))?
         }
-        _ => Ok(by_name()),
-    }
+        (Said::Exit(_), _) => None,
+        (Said::Not(result), _) => return Err(called.ended_after(result, "this was its list")),
+    };
+    // The agent itself says best what it thinks of a name that its device does not list.
+    Ok((found.map_or(by_name, Cow::Owned), bounds.begun()))
 }
 
 /// One action on one node, known to the device by its port.
+#[derive(Clone, Copy)]
 struct One<'a> {
     guard: &'a Guard,
     device: &'a Device,
@@ -132,17 +135,12 @@ impl One<'_> {
     /// obey. What it says about the status tells them apart; its words are not interpreted, and a
     /// status of "off" does not make a success of a failure.
     async fn why_not(&self, failed: &Called) -> Ended {
-        let ended_with = |result, after: &str| {
-            let mut ended = failed.ended(|_| result);
-            ended.evidence = format!("{}; {after}", ended.evidence);
-            super::evidence::ended(result, ended.evidence, Instant::now())
-        };
         let verb = [Verb::Status, Verb::Monitor]
             .into_iter()
             .find(|verb| self.program.knows(*verb));
         let left = self.bounds.left();
         let Some(verb) = verb.filter(|_| left >= ENOUGH) else {
-            return ended_with(RunResult::NotAcknowledged, "not asked for its status");
+            return failed.ended_after(RunResult::NotAcknowledged, "not asked for its status");
         };
         let timeout = verb.timeout(&self.device.config.timeouts);
         let bounds = Bounds::within(timeout.min(left), self.bounds.grace);
@@ -162,6 +160,6 @@ impl One<'_> {
             (Said::Not(RunResult::Killed), _) => (RunResult::Killed, "then cancelled"),
             (Said::Not(_), _) => (RunResult::NotAcknowledged, "its status is not known"),
         };
-        ended_with(result, word)
+        failed.ended_after(result, word)
     }
 }

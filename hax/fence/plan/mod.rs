@@ -23,6 +23,7 @@ use crate::config::fence::{DeviceConfig, FenceConfig};
 use fit::Fit;
 
 pub use report::report;
+pub(in crate::fence) use select::levels as levels_of;
 pub use worst::worst_ms;
 
 /// What a plan is made from.
@@ -107,7 +108,7 @@ fn node_levels(
     }
     let chosen_levels = match only {
         Some(_) => Vec::new(),
-        None => select::levels(facts, node),
+        None => select::levels(facts.config, facts.nodes.get(node), node),
     };
     let alternatives = if chosen_levels.is_empty() {
         alternatives(facts, node, only)

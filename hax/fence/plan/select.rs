@@ -1,18 +1,27 @@
 //! The levels that are for a node.
 
-use super::Facts;
-use crate::config::fence::{DeviceConfig, LevelConfig, LevelTarget};
+use std::collections::BTreeMap;
+
+use crate::config::fence::{DeviceConfig, FenceConfig, LevelConfig, LevelTarget};
 use crate::fence::model::NodeName;
 
 /// The levels for a node, in their order: those with its name; else those of the first pattern that
-/// matches; else those of the first attribute that it has. Levels of two patterns are never mixed, and
-/// so it is with attributes. Empty: the node has no topology.
-pub(super) fn levels<'a>(facts: &Facts<'a>, node: &NodeName) -> Vec<(u8, Vec<&'a DeviceConfig>)> {
-    let all = &facts.config.levels;
-    let attributes = facts.nodes.get(node);
-    let by_name =
-        |level: &&LevelConfig| matches!(&level.target, LevelTarget::Name(name) if name == node);
-    let by_pattern = |level: &&LevelConfig| matches!(&level.target, LevelTarget::Pattern(pattern) if pattern.is_match(node.as_str()));
+/// matches; else those of the first attribute that it has (`attributes`: its metadata in the catalog).
+/// Levels of two patterns are never mixed, nor those of two attributes. Empty: the node has no topology.
+pub(in crate::fence) fn levels<'a>(
+    config: &'a FenceConfig,
+    attributes: Option<&BTreeMap<String, String>>,
+    node: &NodeName,
+) -> Vec<(u8, Vec<&'a DeviceConfig>)> {
+    let all = &config.levels;
+    let by_name = |level: &&LevelConfig| match &level.target {
+        LevelTarget::Name(name) => name == node,
+        _ => false,
+    };
+    let by_pattern = |level: &&LevelConfig| match &level.target {
+        LevelTarget::Pattern(pattern) => pattern.is_match(node.as_str()),
+        _ => false,
+    };
     let by_attribute = |level: &&LevelConfig| match &level.target {
         LevelTarget::Attribute { key, value } => {
             attributes.and_then(|attributes| attributes.get(key)) == Some(value)
@@ -32,7 +41,7 @@ pub(super) fn levels<'a>(facts: &Facts<'a>, node: &NodeName) -> Vec<(u8, Vec<&'a
         .filter(|level| same(&level.target, &first.target))
         .map(|level| {
             let devices = level.devices.iter();
-            let devices = devices.filter_map(|name| facts.config.device(name));
+            let devices = devices.filter_map(|name| config.device(name));
             (level.level, devices.collect())
         })
         .collect();

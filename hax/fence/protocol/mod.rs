@@ -11,6 +11,8 @@ mod decide;
 mod epoch;
 mod level;
 mod peers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hax::config::fence::{DeviceKind, DummyConfig, WatchdogAction, WatchdogConfig};
@@ -73,22 +73,42 @@ async fn plays_the_daemon() {
     panic!("it was to be killed: {ended:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_killed_takes_the_agent_and_all_its_children_along() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut daemon = Command::new(std::env::current_exe().unwrap())
+/// A process of its own that runs the agent of [`family`].
+fn daemon(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "fence::guard::plays_the_daemon"])
-        .env(DIRECTORY, dir.path())
+        .env(DIRECTORY, dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_killed_takes_the_agent_and_all_its_children_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = daemon(dir.path());
     let pids = pids(dir.path()).await;
     assert!(pids.iter().all(|pid| lives(*pid)), "{pids:?}");
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     gone(&pids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_guard_and_with_a_daemon_that_hangs_the_kernel_ends_the_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = daemon(dir.path());
+    let pids = pids(dir.path()).await;
+    kill_process(Pid::from_child(&daemon), Signal::STOP).unwrap();
+    kill_process(pids[0], Signal::KILL).unwrap();
+    gone(&pids[..2]).await;
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    for child in &pids[2..] {
+        kill_process(*child, Signal::KILL).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +198,31 @@ async fn what_is_too_late_is_never_started() {
     let ended = executor.run(run("x", Action::Off, "ssu1")).await;
     assert_eq!(ended.result, RunResult::Success, "{ended:?}");
     assert!(log.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_in_two_halves_is_one_run_that_began_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let start_by = BootInstant::now().after(Duration::from_secs(4));
+    // Off ends after `start_by`.
+    let off = format!(
+        "while [ $(sed 's/\\..*//' /proc/uptime) -le {} ]; do sleep 0.1; done; echo off >> {}",
+        start_by.0.as_secs() + 1,
+        log.display()
+    );
+    let mut device = shell("x", &off, LONG);
+    if let DeviceKind::Command(command) = &mut device.kind {
+        let on = format!("echo on >> {}; exit 1", log.display());
+        command.on = Some(["/bin/sh", "-c", &on].map(str::to_owned).to_vec());
+    }
+    let executor = executor(vec![device]).await.unwrap();
+    let mut reboot = run("x", Action::Reboot, "ssu1");
+    reboot.start_by = start_by;
+    let ended = executor.run(reboot).await;
+    // What is off is fenced, whatever has come of on.
+    assert_eq!(ended.result, RunResult::Success, "{ended:?}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "off\non\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

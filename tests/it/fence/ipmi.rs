@@ -1,6 +1,6 @@
 //! A BMC without hardware: `ipmi_sim`.
 
-use std::net::TcpStream;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +25,7 @@ impl Bmc {
         }
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let [port, console] = free_ports();
+        let [port] = free_ports();
         std::fs::write(path("power"), "1").unwrap();
         script(
             &path("chassis"),
@@ -38,7 +38,7 @@ impl Bmc {
         let config = format!(
             "name \"bmc\"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\n\
              priv_limit admin\n{}guid a123456789abcdefa123456789abcdef\nendlan\n\
-             console 127.0.0.1 {console}\nchassis_control \"{} 0x20\"\n\
+             chassis_control \"{} 0x20\"\n\
              user 2 true \"admin\" \"{password}\" admin 10 none md2 md5 straight\n",
             auths.concat(),
             path("chassis").display(),
@@ -66,9 +66,8 @@ impl Bmc {
             port,
             directory,
         };
-        // The LAN port is UDP; the console comes after it.
-        eventually("ipmi_sim listens", async || {
-            TcpStream::connect(("127.0.0.1", console)).ok()
+        eventually("ipmi_sim has its port", async || {
+            UdpSocket::bind(("127.0.0.1", port)).err()
         })
         .await;
         Some(bmc)

@@ -149,9 +149,9 @@ fn a_watchdog_counts_while_it_is_armed_within_its_bound_and_comes_last() {
     ];
     let world = World::new(&lines.concat());
     assert_eq!(world.short("n1", Reboot), "0=0:z:off (1:z:on)");
-    let world = world.is_armed("n1", 20_001);
+    let world = world.armed("n1", 20_001);
     assert_eq!(world.short("n1", Reboot), "0=0:z:off (1:z:on)");
-    let world = world.is_armed("n1", 20_000);
+    let world = world.armed("n1", 20_000);
     assert_eq!(world.short("n1", Reboot), "0=0:z:off (1:z:on); 0=0:w:off");
     let plan = world.plan("n1", Off).unwrap();
     assert_eq!(plan.levels[1].steps[0].run_max_ms, 25_000);
@@ -189,7 +189,7 @@ fn on_of_a_node_that_is_up_is_its_unfencing_only() {
     let on_target = world.knows("fabric", FABRIC);
     // Off: what runs on the node itself has to wait until it is up.
     assert_eq!(on_target.short("n1", On), "1=0:power:on");
-    let up = on_target.is_up("n1");
+    let up = on_target.up("n1");
     assert_eq!(up.short("n1", On), "0=0:fabric:on@");
     let switched = World::new(&lines.concat())
         .knows("power", POWER)

@@ -87,12 +87,12 @@ impl World {
         self
     }
 
-    fn is_armed(mut self, node: &str, watchdog_ms: u64) -> Self {
+    fn armed(mut self, node: &str, watchdog_ms: u64) -> Self {
         self.peer(node).record.watchdog_ms = Some(watchdog_ms);
         self
     }
 
-    fn is_up(mut self, node: &str) -> Self {
+    fn up(mut self, node: &str) -> Self {
         let session = "b4b7e6b4-5b9f-4d5c-8f4b-5d0f3d5f3c11";
         self.peer(node).session = Some(session.parse().unwrap());
         self

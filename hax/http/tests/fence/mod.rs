@@ -105,6 +105,7 @@ fn operation(target: &str) -> Operation {
         options: model::Options::default(),
         driver: node("ssu1"),
         phase: Phase::Requested,
+        before: Default::default(),
         plan: None,
         attempts: Vec::new(),
     }
