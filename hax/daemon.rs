@@ -1,5 +1,7 @@
 //! `hax run`: the tasks of the daemon, how they start and in which order they end.
 
+mod fence;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +22,12 @@ use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
 use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
-use crate::fence::coordinator::{self, NoProcesses, Prepared};
+use crate::fence::coordinator::{self, Prepared};
+use crate::fence::local::MotrProcesses;
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
+
+use self::fence::{FenceTasks, is_automatic};
 
 /// How long the parts may take to end, all together; then the process ends without them.
 const STOP_MAX: Duration = Duration::from_secs(9);
@@ -40,7 +45,14 @@ pub async fn run(config: Config) -> Result<()> {
     );
     let mut signals = Signals::new().context("cannot handle signals")?;
     let consul = consul::client(&config.consul)?;
-    let fence = coordinator::prepare(&config, |node| Arc::new(NoProcesses(node))).await?;
+    let deaths = Arc::new(Deaths::new(watches_max()));
+    let mut local = None;
+    let fence = coordinator::prepare(&config, |node| {
+        let processes = MotrProcesses::new(node, config.ha.process, Arc::clone(&deaths));
+        local = Some(processes.clone());
+        Arc::new(processes)
+    });
+    let fence = fence.await?.zip(local);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
@@ -53,7 +65,7 @@ pub async fn run(config: Config) -> Result<()> {
         queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
-    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, fence);
+    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, deaths, fence);
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
     let outcome = daemon.serve(&mut signals).await;
     info!("hax is stopping");
@@ -80,6 +92,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    beside_fence: CancellationToken,
     fence: CancellationToken,
     death: CancellationToken,
     dispatcher: CancellationToken,
@@ -93,7 +106,8 @@ impl Daemon {
         listener: TcpListener,
         interface: Interface,
         events: Events,
-        fence: Option<Prepared>,
+        deaths: Arc<Deaths>,
+        fence: Option<(Prepared, MotrProcesses)>,
     ) -> Self {
         let stop = Stop::default();
         let mut tasks = Tasks::default();
@@ -104,7 +118,6 @@ impl Daemon {
         let view = View::spawn(&consul, detail, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
-        let deaths = Arc::new(Deaths::new(watches_max()));
         let alarm = Arc::new(QueueAlarm::new(config.dispatch.queue_max.get() as usize));
         let outbox = Outbox::new(
             interface.handle(),
@@ -216,11 +229,25 @@ impl Daemon {
             let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
             tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
         }
-        let fence = fence.map(|fence| {
-            let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
-            tasks.add("fence", coordinator.into_task());
-            handle
-        });
+        let fence = fence
+            .zip(config.fence.clone())
+            .map(|((fence, local), settings)| {
+                let automatic = is_automatic(&fence, &settings, &local.node);
+                let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
+                let beside = FenceTasks {
+                    config: Arc::new(settings),
+                    own: config.ha.process,
+                    consul: consul.clone(),
+                    view: view.clone(),
+                    verdicts: verdicts.clone(),
+                    deaths: Arc::clone(&deaths),
+                    local,
+                    automatic,
+                };
+                beside.spawn(&handle, &coordinator, &mut tasks, &stop.beside_fence);
+                tasks.add("fence", coordinator.into_task());
+                handle
+            });
         let parts = Parts {
             node: config.node.name.clone(),
             started: Instant::now(),
@@ -290,6 +317,10 @@ impl Daemon {
         bridge.set_phase(Phase::Stopping);
         stop.http.cancel();
         stop.leader.cancel();
+        stop.beside_fence.cancel();
+        for name in fence::NAMES {
+            tasks.join(name).await;
+        }
         stop.fence.cancel();
         tasks.join("fence").await;
         tasks.join("http").await;

@@ -2,8 +2,8 @@
 //! "Killing a process").
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use halink::{Fid, ProcessType};
@@ -29,31 +29,33 @@ pub struct MotrProcesses {
     pub own: Fid,
     /// Who is there.
     pub deaths: Arc<Deaths>,
-    /// What Consul says, as last known.
-    pub view: watch::Receiver<Snapshot>,
+    /// What Consul says, once there is a view.
+    view: Arc<OnceLock<watch::Receiver<Snapshot>>>,
     /// Kills under way.
-    pub running: Arc<AtomicUsize>,
+    running: Arc<AtomicUsize>,
 }
 
 impl MotrProcesses {
     /// `own` is the bridge's own process, on this node.
-    pub fn new(
-        node: NodeName,
-        own: Fid,
-        deaths: Arc<Deaths>,
-        view: watch::Receiver<Snapshot>,
-    ) -> Self {
+    pub fn new(node: NodeName, own: Fid, deaths: Arc<Deaths>) -> Self {
         Self {
             node,
             own,
             deaths,
-            view,
+            view: Arc::default(),
             running: Arc::default(),
         }
     }
 
+    /// Gives it the view, which is started later. Until then it knows of `m0conf/` nothing.
+    pub fn set_view(&self, view: watch::Receiver<Snapshot>) {
+        // The first one stays; there is only one.
+        let _ = self.view.set(view);
+    }
+
     fn is_in_kernel(&self, process: Fid) -> bool {
-        let status = self.view.borrow().processes.get(process);
+        let view = self.view.get();
+        let status = view.and_then(|view| view.borrow().processes.get(process));
         status.is_some_and(|status| status.kind == StoredType::Motr(ProcessType::Kernel))
     }
 
@@ -103,9 +105,12 @@ impl LocalProcesses for MotrProcesses {
     }
 
     fn all(&self) -> Vec<Fid> {
-        let view = self.view.borrow();
-        let configured = view.tree.processes_on(self.node.as_str()).iter().copied();
-        let all: BTreeSet<Fid> = configured.chain(self.deaths.may_live()).collect();
+        let configured = match self.view.get() {
+            Some(view) => view.borrow().tree.processes_on(self.node.as_str()).to_vec(),
+            None => Vec::new(),
+        };
+        let all = configured.into_iter().chain(self.deaths.may_live());
+        let all: BTreeSet<Fid> = all.collect();
         let mut all = Vec::from_iter(all);
         all.retain(|process| *process != self.own);
         all

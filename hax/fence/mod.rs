@@ -10,6 +10,7 @@
 mod about;
 pub mod audit;
 pub mod coordinator;
+pub mod deaths;
 pub mod executor;
 pub mod gate;
 mod handle;
@@ -18,9 +19,11 @@ pub mod local;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod readmit;
 pub mod trigger;
 pub mod verdicts;
 mod view;
+pub mod watchdog;
 
 pub use about::{About, DeviceAbout};
 pub use handle::{
