@@ -1,6 +1,6 @@
 //! The view of the cluster: reading a configuration tree, and looking up states in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ fn lookups(criterion: &mut Criterion) {
             processes: Arc::new(ProcessTable::parse(statuses)),
             failing: Arc::new(Failing {
                 processes: HashMap::from([(Fid::typed(FidType::Process, 1, 1), 9)]),
-                nodes: HashSet::from(["node0".to_owned()]),
+                nodes: HashMap::from([("node0".to_owned(), 1)]),
             }),
         };
         let kinds = [

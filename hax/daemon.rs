@@ -1,5 +1,7 @@
 //! `hax run`: the tasks of the daemon, how they start and in which order they end.
 
+mod fence;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +14,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bridge::{
-    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, Links, Motr, Outbox, Parts,
-    Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, StateTree, Work,
+    BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, LaneParts, Links, Motr, Outbox,
+    Parts, Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, Rulings, SharedVerdicts,
+    StateTree, Work,
 };
 use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
 use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
-use crate::fence::coordinator::{self, NoProcesses, Prepared};
+use crate::fence::coordinator::{self, Prepared};
+use crate::fence::local::MotrProcesses;
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
+
+use self::fence::{FenceTasks, is_automatic};
 
 /// How long the parts may take to end, all together; then the process ends without them.
 const STOP_MAX: Duration = Duration::from_secs(9);
@@ -39,7 +45,14 @@ pub async fn run(config: Config) -> Result<()> {
     );
     let mut signals = Signals::new().context("cannot handle signals")?;
     let consul = consul::client(&config.consul)?;
-    let fence = coordinator::prepare(&config, |node| Arc::new(NoProcesses(node))).await?;
+    let deaths = Arc::new(Deaths::new(watches_max()));
+    let mut local = None;
+    let fence = coordinator::prepare(&config, |node| {
+        let processes = MotrProcesses::new(node, config.ha.process, Arc::clone(&deaths));
+        local = Some(processes.clone());
+        Arc::new(processes)
+    });
+    let fence = fence.await?.zip(local);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
@@ -52,7 +65,7 @@ pub async fn run(config: Config) -> Result<()> {
         queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
-    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, fence);
+    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, deaths, fence);
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
     let outcome = daemon.serve(&mut signals).await;
     info!("hax is stopping");
@@ -79,6 +92,7 @@ struct Daemon {
 struct Stop {
     http: CancellationToken,
     leader: CancellationToken,
+    beside_fence: CancellationToken,
     fence: CancellationToken,
     death: CancellationToken,
     dispatcher: CancellationToken,
@@ -92,7 +106,8 @@ impl Daemon {
         listener: TcpListener,
         interface: Interface,
         events: Events,
-        fence: Option<Prepared>,
+        deaths: Arc<Deaths>,
+        fence: Option<(Prepared, MotrProcesses)>,
     ) -> Self {
         let stop = Stop::default();
         let mut tasks = Tasks::default();
@@ -103,19 +118,30 @@ impl Daemon {
         let view = View::spawn(&consul, detail, &stop.view);
         let links = Arc::new(Links::new(config.ha.process));
         let counters = Arc::new(Counters::default());
-        let deaths = Arc::new(Deaths::new(watches_max()));
         let alarm = Arc::new(QueueAlarm::new(config.dispatch.queue_max.get() as usize));
         let outbox = Outbox::new(
             interface.handle(),
             Arc::clone(&links),
             Arc::clone(&counters),
         );
-        let (lane, lane_task) = Lane::spawn(
-            outbox.clone(),
-            Arc::clone(&links),
-            Arc::clone(&deaths),
-            view.snapshots(),
-        );
+        let verdicts = SharedVerdicts::new(config.fence.is_some());
+        let (lane, lane_task) = Lane::spawn(LaneParts {
+            outbox: outbox.clone(),
+            links: Arc::clone(&links),
+            deaths: Arc::clone(&deaths),
+            verdicts: verdicts.clone(),
+            view: view.snapshots(),
+        });
+        if config.fence.is_some() {
+            let rulings = Rulings {
+                verdicts: verdicts.clone(),
+                view: view.snapshots(),
+                lane: lane.clone(),
+                own: config.ha.process,
+            };
+            let task = rulings.follow(stop.dispatcher.clone());
+            tasks.add("rulings", tokio::spawn(task));
+        }
         let leader = Leader::default();
         let mut record = Record::new(config.kv.process_alias);
         let mut peers = None;
@@ -132,9 +158,15 @@ impl Daemon {
                 node: config.node.name.clone(),
                 leader: leader.clone(),
                 lane: lane.clone(),
+                verdicts: verdicts.clone(),
+                deaths: Arc::clone(&deaths),
             };
             let task = others.clone().follow(stop.dispatcher.clone());
             tasks.add("peers", tokio::spawn(task));
+            if config.fence.is_some() {
+                let task = others.clone().follow_fences(stop.dispatcher.clone());
+                tasks.add("fenced peers", tokio::spawn(task));
+            }
             peers = Some(others);
         }
         let letters = Arc::new(DeadLetters::default());
@@ -151,6 +183,7 @@ impl Daemon {
             node: config.node.name.clone(),
             links: Arc::clone(&links),
             deaths: Arc::clone(&deaths),
+            verdicts: verdicts.clone(),
             counters: Arc::clone(&counters),
             retry: RetryPolicy {
                 min: config.retry.min,
@@ -186,6 +219,7 @@ impl Daemon {
             dispatcher: dispatcher.clone(),
             lane: lane.clone(),
             death: death.clone(),
+            verdicts: verdicts.clone(),
             on_fatal_message: config.ha.on_fatal_message,
             arrivals: Default::default(),
         };
@@ -195,11 +229,25 @@ impl Daemon {
             let task = LeaderTask::new(&consul, &config.node.name, delay, &leader);
             tasks.add("leader", tokio::spawn(task.run(stop.leader.clone())));
         }
-        let fence = fence.map(|fence| {
-            let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
-            tasks.add("fence", coordinator.into_task());
-            handle
-        });
+        let fence = fence
+            .zip(config.fence.clone())
+            .map(|((fence, local), settings)| {
+                let automatic = is_automatic(&fence, &settings, &local.node);
+                let (handle, coordinator) = fence.spawn(config, &consul, stop.fence.clone());
+                let beside = FenceTasks {
+                    config: Arc::new(settings),
+                    own: config.ha.process,
+                    consul: consul.clone(),
+                    view: view.clone(),
+                    verdicts: verdicts.clone(),
+                    deaths: Arc::clone(&deaths),
+                    local,
+                    automatic,
+                };
+                beside.spawn(&handle, &coordinator, &mut tasks, &stop.beside_fence);
+                tasks.add("fence", coordinator.into_task());
+                handle
+            });
         let parts = Parts {
             node: config.node.name.clone(),
             started: Instant::now(),
@@ -269,6 +317,10 @@ impl Daemon {
         bridge.set_phase(Phase::Stopping);
         stop.http.cancel();
         stop.leader.cancel();
+        stop.beside_fence.cancel();
+        for name in fence::NAMES {
+            tasks.join(name).await;
+        }
         stop.fence.cancel();
         tasks.join("fence").await;
         tasks.join("http").await;
@@ -286,6 +338,8 @@ impl Daemon {
         stop.dispatcher.cancel();
         tasks.join("dispatcher").await;
         tasks.join("peers").await;
+        tasks.join("fenced peers").await;
+        tasks.join("rulings").await;
         // The last way into the lane.
         drop(bridge);
         tasks.join("lane").await;

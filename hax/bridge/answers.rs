@@ -72,17 +72,19 @@ impl<S: Store, R: Replies> Work<S, R> {
 
     fn notes(&self, get: &NvecGet, states: &States) -> Vec<Note> {
         let own = self.links.own_process();
-        let dead = self.deaths.objects(states.tree());
+        let view = states.snapshot();
+        let dead = self.deaths.objects(&view.tree);
+        let verdicts = self.verdicts.now();
         let mut unknown = Vec::new();
         let mut note = |object: Fid| {
             let state = match states.state_of(object) {
                 // This code runs, so the bridge is alive, whatever its check said last.
                 _ if object == own => HaState::Online,
                 _ if dead.contains(&object) => HaState::Failed,
-                Some(state) => state,
+                Some(state) => verdicts.state(object, state, view, own),
                 None => {
                     unknown.push(object);
-                    HaState::Online
+                    verdicts.state(object, HaState::Online, view, own)
                 }
             };
             Note { object, state }

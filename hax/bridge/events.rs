@@ -30,6 +30,12 @@ impl<S: Store, R: Replies> Work<S, R> {
                 info!(what = %job, "a later message of the process has been written meanwhile");
                 self.letters.settled(&job.task);
                 self.replies.delivered(job.ack).await;
+            } else if let Task::Isolate(process) = job.task
+                && self.verdicts.now().enabled
+            {
+                // STOPPED would say that it writes nothing any more. It is fenced instead.
+                self.replies.delivered(job.ack).await;
+                self.retire_isolated(job.link, process).await;
             } else if let Some(write) = self.write_of(&job.task) {
                 pending.push_back(Pending { write, job });
             }

@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info};
 
+use super::links::Links;
 use super::notes::Notes;
 use super::outbox::Outbox;
 use super::state_tree::Written;
 use super::update::WatchUpdate;
+use super::verdicts::SharedVerdicts;
 use crate::cluster::Snapshot;
 use crate::death::{Dead, Deaths};
 use crate::profile::Audience;
@@ -55,7 +57,31 @@ enum Broadcast {
     Isolate(LinkId, Fid),
     Died(Dead),
     Written(Fid, Written, oneshot::Sender<usize>),
+    Ruled(Vec<Fid>),
     Resumed(LinkId),
+}
+
+/// What broadcasts are made of and where they go.
+#[derive(Debug, Clone)]
+pub struct LaneParts {
+    /// Where notes are sent.
+    pub outbox: Outbox,
+    /// Live links.
+    pub links: Arc<Links>,
+    /// Who is dead, whatever Consul says.
+    pub deaths: Arc<Deaths>,
+    /// What fences say.
+    pub verdicts: SharedVerdicts,
+    /// What Consul says.
+    pub view: watch::Receiver<Snapshot>,
+}
+
+impl LaneParts {
+    /// Makes notes say what is known of the dead and of fences.
+    fn rule(&self, notes: &mut Notes, view: &Snapshot) {
+        let (dead, verdicts) = (self.deaths.objects(&view.tree), self.verdicts.now());
+        notes.rule(&dead, &verdicts, view, self.links.own_process());
+    }
 }
 
 /// A broadcast, and when it was asked for.
@@ -94,12 +120,7 @@ impl std::fmt::Debug for Asked {
 
 impl Lane {
     /// Starts the lane's task, which ends when every clone of the `Lane` is dropped.
-    pub fn spawn(
-        outbox: Outbox,
-        links: Arc<super::links::Links>,
-        deaths: Arc<Deaths>,
-        view: watch::Receiver<Snapshot>,
-    ) -> (Self, JoinHandle<()>) {
+    pub fn spawn(parts: LaneParts) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
         let task = tokio::spawn(async move {
             // Ended with the lane.
@@ -107,13 +128,11 @@ impl Lane {
             while let Some(Asked { broadcast, at }) = receiver.recv().await {
                 while catching_up.try_join_next().is_some() {}
                 if let Broadcast::Resumed(link) = broadcast {
-                    let (outbox, links) = (outbox.clone(), Arc::clone(&links));
-                    let deaths = Arc::clone(&deaths);
-                    catching_up.spawn(catch_up(link, outbox, links, deaths, view.clone()));
+                    catching_up.spawn(catch_up(link, parts.clone()));
                     continue;
                 }
-                let view = view.borrow().clone();
-                run(broadcast, at, &outbox, &links, &deaths, &view).await;
+                let view = parts.view.borrow().clone();
+                run(broadcast, at, &parts, &view).await;
             }
         });
         (Self(sender), task)
@@ -166,6 +185,13 @@ impl Lane {
         }
     }
 
+    /// Tells how these processes stand now that fences say something else of them. Waits for a place: it
+    /// is not said again.
+    pub async fn ruled(&self, processes: Vec<Fid>) -> Result<(), WatchError> {
+        let sent = self.0.send(Asked::now(Broadcast::Ruled(processes))).await;
+        sent.map_err(|_| WatchError::Stopping)
+    }
+
     fn push(&self, broadcast: Broadcast) -> Result<(), WatchError> {
         Ok(self.0.try_send(Asked::now(broadcast))?)
     }
@@ -180,18 +206,12 @@ impl<T> From<mpsc::error::TrySendError<T>> for WatchError {
     }
 }
 
-async fn run(
-    broadcast: Broadcast,
-    asked: Instant,
-    outbox: &Outbox,
-    links: &super::links::Links,
-    deaths: &Deaths,
-    view: &Snapshot,
-) {
+async fn run(broadcast: Broadcast, asked: Instant, parts: &LaneParts, view: &Snapshot) {
+    let LaneParts { outbox, links, .. } = parts;
     match broadcast {
         Broadcast::Watch(update, reply) => {
             let mut notes = Notes::of(&update, view, links);
-            notes.bury(&deaths.objects(&view.tree));
+            parts.rule(&mut notes, view);
             let failed: Vec<Fid> = notes
                 .failed_processes()
                 .filter(|process| links.is_up(*process, &view.processes))
@@ -215,7 +235,7 @@ async fn run(
         }
         Broadcast::Motr(notes, ack) => {
             let mut notes = Notes::of_motr(notes);
-            notes.bury(&deaths.objects(&view.tree));
+            parts.rule(&mut notes, view);
             let links_reached = outbox.broadcast(notes.as_slice(), &[], asked).await;
             debug!(
                 notes = notes.as_slice().len(),
@@ -224,7 +244,9 @@ async fn run(
             ack.delivered().await;
         }
         Broadcast::Isolate(link, process) => {
-            let notes = Notes::of_process(process, HaState::Failed, view);
+            let mut notes = Notes::of_process(process, HaState::Failed, view);
+            // It has failed, but it lives: it may write until it is fenced.
+            parts.rule(&mut notes, view);
             let links_reached = outbox.broadcast(notes.as_slice(), &[link], asked).await;
             error!(%process, links_reached, "told every other process that this one has failed");
         }
@@ -247,11 +269,30 @@ async fn run(
                 false => Vec::new(),
             };
             let mut notes = Notes::of_motr(notes);
-            notes.bury(&deaths.objects(&view.tree));
+            let dead = parts.deaths.objects(&view.tree);
+            notes.rule_words(&dead, &parts.verdicts.now(), view, links.own_process());
             let links_reached = outbox.broadcast(notes.as_slice(), &gone, asked).await;
             debug!(%process, notes = notes.as_slice().len(), links_reached, "broadcast a status");
             // Who asked may have gone away; the broadcast is done all the same.
             let _ = done.send(links_reached);
+        }
+        Broadcast::Ruled(processes) => {
+            let mut notes = Notes::of_processes(&processes, view);
+            parts.rule(&mut notes, view);
+            let failed: Vec<Fid> = notes.failed_processes().collect();
+            // Who is dead is not told so. A link that is there all the same may be that of its next life.
+            let dead: Vec<LinkId> = failed.iter().flat_map(|dead| links.of(*dead)).collect();
+            let links_reached = outbox.broadcast(notes.as_slice(), &dead, asked).await;
+            info!(
+                ?failed,
+                processes = processes.len(),
+                links_reached,
+                "broadcast what fences say"
+            );
+            let up = |process: &Fid| links.is_up(*process, &view.processes);
+            for process in failed.into_iter().filter(up) {
+                outbox.retire(process, "it has been fenced").await;
+            }
         }
         // Handled by a task of its own, which may have to wait.
         Broadcast::Resumed(_) => {}
@@ -260,20 +301,17 @@ async fn run(
 
 /// Tells a process that has come back what it may have missed, once that is known: it may be faster
 /// than the first answer of Consul to a bridge that has just started.
-async fn catch_up(
-    link: LinkId,
-    outbox: Outbox,
-    links: Arc<super::links::Links>,
-    deaths: Arc<Deaths>,
-    mut view: watch::Receiver<Snapshot>,
-) {
-    let known = view.wait_for(|view| !view.processes.is_empty() && !view.tree.is_empty());
+async fn catch_up(link: LinkId, mut parts: LaneParts) {
+    let known = parts
+        .view
+        .wait_for(|view| !view.processes.is_empty() && !view.tree.is_empty());
     let view = match tokio::time::timeout(CATCH_UP_WAIT, known).await {
         Ok(Ok(view)) => view.clone(),
         _ => return debug!(%link, "nothing is known that a process may have missed"),
     };
+    let links = &parts.links;
     let mut notes = Notes::of_all(&view, links.own_process(), links.process_of(link));
-    notes.bury(&deaths.objects(&view.tree));
-    outbox.tell(link, notes.as_slice()).await;
+    parts.rule(&mut notes, &view);
+    parts.outbox.tell(link, notes.as_slice()).await;
     debug!(%link, notes = notes.as_slice().len(), "told a process what it may have missed");
 }

@@ -7,6 +7,7 @@ use halink::{Fid, FidType, HaState, Note};
 
 use super::links::Links;
 use super::update::{NodeHealth, ServiceHealth, WatchUpdate};
+use super::verdicts::Verdicts;
 use crate::cluster::Snapshot;
 
 /// Notes to broadcast: one for each object, in the order in which the objects were first named.
@@ -36,6 +37,16 @@ impl Notes {
                     notes.add(*object, *state);
                 }
             }
+        }
+        notes
+    }
+
+    /// What is told of these processes and their services, as the view has them.
+    pub fn of_processes(processes: &[Fid], view: &Snapshot) -> Self {
+        let mut notes = Self::default();
+        for process in processes {
+            let state = view.state_of(*process).unwrap_or(HaState::Online);
+            notes.add_process(*process, state, view);
         }
         notes
     }
@@ -75,15 +86,33 @@ impl Notes {
         collected
     }
 
-    /// Says FAILED of every object that is known to be dead, whatever the source says, which may not
-    /// know yet.
-    pub fn bury(&mut self, dead: &HashSet<Fid>) {
-        if dead.is_empty() {
+    /// Says FAILED of every object that is `dead`, whatever the source says, which may not know yet;
+    /// and of the others what fences leave of it. `own` is the bridge's own process.
+    pub fn rule(&mut self, dead: &HashSet<Fid>, verdicts: &Verdicts, view: &Snapshot, own: Fid) {
+        if dead.is_empty() && !verdicts.enabled {
             return;
         }
         for note in &mut self.notes {
-            if dead.contains(&note.object) {
-                note.state = HaState::Failed;
+            note.state = match dead.contains(&note.object) {
+                true => HaState::Failed,
+                false => verdicts.state(note.object, note.state, view, own),
+            };
+        }
+    }
+
+    /// The same for what processes have said themselves: that one has stopped needs no fence.
+    pub fn rule_words(
+        &mut self,
+        dead: &HashSet<Fid>,
+        verdicts: &Verdicts,
+        view: &Snapshot,
+        own: Fid,
+    ) {
+        let said: Vec<HaState> = self.notes.iter().map(|note| note.state).collect();
+        self.rule(dead, verdicts, view, own);
+        for (note, said) in self.notes.iter_mut().zip(said) {
+            if said == HaState::Failed {
+                note.state = said;
             }
         }
     }
@@ -293,7 +322,8 @@ mod tests {
             health(8, CheckStatus::Warning, 5),
         ]);
         let mut notes = Notes::of(&update, &view(), &Links::new(process(0)));
-        notes.bury(&HashSet::from([process(1), service(3), process(9)]));
+        let dead = HashSet::from([process(1), service(3), process(9)]);
+        notes.rule(&dead, &Verdicts::default(), &view(), process(0));
         let states: Vec<_> = notes
             .as_slice()
             .iter()

@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use consul_client::{Error, SERF_HEALTH};
-use halink::Fid;
+use consul_client::{CheckStatus, Error, SERF_HEALTH};
+use halink::{Fid, ProcessEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::lane::{Lane, WatchError, WatchOutcome};
 use super::state_tree::{StateTree, Written};
 use super::update::{ServiceHealth, WatchUpdate};
+use super::verdicts::SharedVerdicts;
 use crate::cluster::{Leader, ProcessTable, Snapshot};
+use crate::death::Deaths;
 use crate::profile::{self, Health};
 
 /// Tells processes of this node what processes of other nodes have reported to their bridges, and
@@ -26,6 +28,10 @@ pub struct Peers {
     pub leader: Leader,
     /// Broadcasts.
     pub lane: Lane,
+    /// What fences say.
+    pub verdicts: SharedVerdicts,
+    /// Who is dead, whatever Consul says.
+    pub deaths: Arc<Deaths>,
 }
 
 impl Peers {
@@ -78,6 +84,14 @@ impl Peers {
             ignored: update.ignored(),
         };
         for service in services {
+            if Health::of(service.status) == Health::Offline && self.is_unconfirmed(service) {
+                // Its status would say that it has stopped, which nobody knows.
+                let update = WatchUpdate::Services(vec![service.clone()]);
+                let told = self.lane.watch(update).await?;
+                outcome.notes += told.notes;
+                outcome.links = outcome.links.max(told.links);
+                continue;
+            }
             let lost = self.lost(service).await.map_err(|error| {
                 warn!(process = %service.process, %error, "what a watch said is not written");
                 WatchError::Consul
@@ -92,6 +106,60 @@ impl Peers {
             outcome.links = outcome.links.max(reached);
         }
         Ok(Some(outcome))
+    }
+
+    /// Whether a fence has yet to confirm that a process writes nothing.
+    fn is_unconfirmed(&self, service: &ServiceHealth) -> bool {
+        let verdicts = self.verdicts.now();
+        verdicts.enabled
+            && !verdicts.is_confirmed(service.process, &self.states.view.last())
+            && self.deaths.confirmed(service.process).is_none()
+    }
+
+    /// Writes of processes that fences have confirmed that they are lost, as their checks say, until it
+    /// is cancelled.
+    pub async fn follow_fences(self, cancel: CancellationToken) {
+        let mut verdicts = self.verdicts.changes();
+        let mut view = self.states.view.snapshots();
+        loop {
+            let changes = async {
+                tokio::select! {
+                    changed = verdicts.changed() => changed,
+                    changed = view.changed() => changed,
+                }
+            };
+            let Some(Ok(())) = cancel.run_until_cancelled(changes).await else {
+                return;
+            };
+            let fences = verdicts.borrow_and_update().clone();
+            let snapshot = view.borrow_and_update().clone();
+            for (process, status) in snapshot.processes.iter() {
+                if status.state == ProcessEvent::Stopped || !fences.is_confirmed(process, &snapshot)
+                {
+                    continue;
+                }
+                let writing = self.write_fenced(process, &snapshot);
+                if let Some(Err(error)) = cancel.run_until_cancelled(writing).await {
+                    // The next change of anything tries again.
+                    warn!(%process, %error, "that the process was fenced is not written");
+                }
+            }
+        }
+    }
+
+    /// Writes and tells that a process that was fenced is lost, if that is for this bridge to say.
+    async fn write_fenced(&self, process: Fid, snapshot: &Snapshot) -> Result<(), Error> {
+        let here = self.node_of(snapshot, process) == Some(&self.node);
+        let leads = self.leader.status().node.as_deref() == Some(&self.node);
+        if !here && !leads {
+            return Ok(());
+        }
+        let index = snapshot.processes.index(process);
+        let lost = self.states.lose(process, CheckStatus::Critical, index);
+        if let Some(written) = lost.await? {
+            self.lane.written(process, written).await;
+        }
+        Ok(())
     }
 
     async fn lost(&self, service: &ServiceHealth) -> Result<Option<Written>, Error> {

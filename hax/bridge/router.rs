@@ -18,6 +18,7 @@ use super::job::{Job, Task};
 use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
+use super::verdicts::SharedVerdicts;
 use crate::config::FatalMessage;
 use crate::death::DeathWatch;
 use crate::dispatch::{Dispatcher, Request};
@@ -39,6 +40,8 @@ pub struct Router {
     pub lane: Lane,
     /// Deaths of local processes.
     pub death: DeathWatch<Fallen>,
+    /// What fences say; who is isolated is noted here.
+    pub verdicts: SharedVerdicts,
     /// `ha.on_fatal_message`.
     pub on_fatal_message: FatalMessage,
     /// Messages handed to the dispatcher so far.
@@ -54,6 +57,7 @@ impl Router {
                     self.links.asked(&request);
                     if request.first {
                         self.death.reborn(request.process);
+                        self.verdicts.reborn(request.process);
                     }
                     self.dispatcher.push(Request::Entrypoint(request)).await;
                 }
@@ -200,6 +204,7 @@ impl Router {
         if process == self.links.own_process() {
             return ack.delivered().await;
         }
+        self.verdicts.isolate(process);
         if let Err(error) = self.lane.isolate(link, process) {
             // Its KV write and the drop of its link still follow, and then its check tells the rest.
             error!(%process, %error, "the failure of the process is not broadcast");

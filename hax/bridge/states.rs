@@ -2,7 +2,7 @@
 
 use halink::{Fid, HaState};
 
-use crate::cluster::{ConfTree, Snapshot};
+use crate::cluster::Snapshot;
 use crate::profile::{self, Checks};
 
 /// What an NVEC GET is answered from.
@@ -34,9 +34,9 @@ impl States {
         }
     }
 
-    /// The configuration tree.
-    pub fn tree(&self) -> &ConfTree {
+    /// What 5/HAX answers from.
+    pub fn snapshot(&self) -> &Snapshot {
         let (Self::FiveHax(snapshot) | Self::Hare { snapshot, .. }) = self;
-        &snapshot.tree
+        snapshot
     }
 }

@@ -18,6 +18,7 @@ use super::record::Record;
 use super::replies::Replies;
 use super::retry::RetryPolicy;
 use super::store::Store;
+use super::verdicts::SharedVerdicts;
 use crate::death::Deaths;
 use crate::dispatch::{Asked, Handler, ToldAgain};
 
@@ -34,6 +35,8 @@ pub struct Work<S, R: Replies> {
     pub links: Arc<Links>,
     /// Who is dead, whatever Consul says.
     pub deaths: Arc<Deaths>,
+    /// What fences say.
+    pub verdicts: SharedVerdicts,
     /// Counters.
     pub counters: Arc<Counters>,
     /// Pauses between attempts.
@@ -118,6 +121,14 @@ impl<S: Store, R: Replies> Work<S, R> {
         facts: &Result<Facts, EntrypointError>,
     ) -> Option<ToldAgain> {
         let process = request.process;
+        // The bridge's own process takes no part in what is fenced, and without it the bridge could not
+        // even say that the others have to wait.
+        if process != self.links.own_process()
+            && let Some(why) = self.verdicts.now().closed()
+        {
+            info!(%process, why, "no entrypoint yet");
+            return Some(self.say_again(request).await);
+        }
         let built = match facts {
             Ok(facts) => facts.reply(process, self.links.own_process(), &self.node),
             Err(error) => {

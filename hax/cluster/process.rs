@@ -87,6 +87,11 @@ impl ProcessTable {
         status.is_up().then_some(*index)
     }
 
+    /// `ModifyIndex` of the status of a process; 0: it has none.
+    pub fn index(&self, process: Fid) -> u64 {
+        self.0.get(&process).map_or(0, |(_, index)| *index)
+    }
+
     /// Whether no process has a status.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

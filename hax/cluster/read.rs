@@ -62,7 +62,8 @@ pub(super) fn failing(checks: &[HealthCheck]) -> Failing {
             let index = failing.processes.entry(process).or_default();
             *index = check.modify_index.0.max(*index);
         } else if check.check_id == SERF_HEALTH {
-            failing.nodes.insert(check.node.clone());
+            let index = failing.nodes.entry(check.node.clone()).or_default();
+            *index = check.modify_index.0.max(*index);
         }
     }
     failing

@@ -1,6 +1,6 @@
 //! The HA state of every object at one moment (5/HAX, NVEC GET).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use halink::{Fid, FidType, HaState, ProcessEvent, ProcessType};
@@ -12,8 +12,8 @@ use super::{ConfTree, ProcessTable};
 pub struct Failing {
     /// Processes with a critical check, and the Raft index of the newest one.
     pub processes: HashMap<Fid, u64>,
-    /// Nodes whose `serfHealth` is critical, by name.
-    pub nodes: HashSet<String>,
+    /// Nodes whose `serfHealth` is critical, by name, and the Raft index of that check.
+    pub nodes: HashMap<String, u64>,
 }
 
 /// Everything that decides the state of an object.
@@ -59,7 +59,12 @@ impl Snapshot {
 
     fn is_failing(&self, process: Fid) -> bool {
         let lost = &self.failing.nodes;
-        if !lost.is_empty() && self.tree.nodes_of(process).any(|node| lost.contains(node)) {
+        if !lost.is_empty()
+            && self
+                .tree
+                .nodes_of(process)
+                .any(|node| lost.contains_key(node))
+        {
             return true;
         }
         let Some(index) = self.failing.processes.get(&process) else {
@@ -115,7 +120,7 @@ mod tests {
         let processes = HashMap::from([(fid(IOS), index)]);
         snapshot.failing = Arc::new(Failing {
             processes,
-            nodes: HashSet::new(),
+            nodes: HashMap::new(),
         });
         snapshot
     }
@@ -169,7 +174,7 @@ mod tests {
     #[test]
     fn a_lost_node_fails_its_processes() {
         let mut snapshot = snapshot(Some(("STARTED", "M0D")), "M0_NC_UNKNOWN");
-        let nodes = HashSet::from(["ssu1".to_owned()]);
+        let nodes = HashMap::from([("ssu1".to_owned(), 9)]);
         snapshot.failing = Arc::new(Failing {
             processes: HashMap::new(),
             nodes,

@@ -1,5 +1,6 @@
 //! The configuration tree under `m0conf/` (4/KV), as the bridge needs it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use halink::{Fid, FidType, HaState};
@@ -28,6 +29,8 @@ pub struct ConfTree {
     services_of: FxHashMap<Fid, Vec<Fid>>,
     processes_on: FxHashMap<Arc<str>, Vec<Fid>>,
     nodes_of: FxHashMap<Fid, Vec<Arc<str>>>,
+    /// Names of the services of each process, each name stored once.
+    names_of: FxHashMap<Fid, Vec<Arc<str>>>,
     /// Only where they are asked for: they take memory.
     relations: Option<Box<Relations>>,
 }
@@ -38,6 +41,7 @@ pub struct ConfTreeBuilder {
     tree: ConfTree,
     /// Drives and sdevs, each with the other.
     twins: Vec<(Fid, Fid)>,
+    names: BTreeSet<Arc<str>>,
 }
 
 /// The value of an object's key; other members are other readers' business.
@@ -83,10 +87,11 @@ impl ConfTreeBuilder {
                 let Ok(key) = key.parse() else { return };
                 let process = fid_of_key(FidType::Process, key);
                 self.add_process(node, process);
-                if let ["services", _] = rest
+                if let ["services", name] = rest
                     && let Some(service) = service_fid(value)
                 {
                     self.add_service(process, service);
+                    self.add_name(process, name);
                 }
             }
             [.., "processes", process, "services", service] => {
@@ -113,6 +118,16 @@ impl ConfTreeBuilder {
         if processes.last() != Some(&process) {
             processes.push(process);
         }
+    }
+
+    fn add_name(&mut self, process: Fid, name: &str) {
+        let known = self.names.get(name).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name: Arc<str> = name.into();
+            self.names.insert(Arc::clone(&name));
+            name
+        });
+        self.tree.names_of.entry(process).or_default().push(name);
     }
 
     fn add_service(&mut self, process: Fid, service: Fid) {
@@ -207,6 +222,12 @@ impl ConfTree {
     /// The services of a process.
     pub fn services_of(&self, process: Fid) -> &[Fid] {
         self.services_of.get(&process).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a process has a service of this name: `ios`, `confd`, `ha`.
+    pub fn has_service(&self, process: Fid, name: &str) -> bool {
+        let names = self.names_of.get(&process);
+        names.is_some_and(|names| names.iter().any(|of| **of == *name))
     }
 
     /// The processes configured on a node, by the node's name.

@@ -5,6 +5,8 @@
 //! [`Deaths`] is what is known: who is watched, and who is confirmed dead.
 
 mod endpoint;
+mod held;
+mod kill;
 mod pidfd;
 mod procfs;
 mod proof;
@@ -14,6 +16,7 @@ mod table;
 mod tests;
 mod watch;
 
+pub use kill::Survives;
 pub use procfs::Proc;
 pub use proof::{Claim, Evidence, Unproven, prove};
 pub use table::{ConfirmedDead, Deaths, Fall, Heard, WatchState, watches_max};

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -24,6 +25,19 @@ impl PidFd {
     /// Whether the process has ended. Its pid is not given away before that.
     pub(super) fn has_died(&self) -> io::Result<bool> {
         has_died(&self.0)
+    }
+
+    /// Sends SIGKILL to this very process.
+    ///
+    /// # Errors
+    /// `ESRCH`: it has ended and been reaped. `EPERM`.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        kill(&self.0)
+    }
+
+    /// Waits until the process has ended, for this long at most; whether it has. It blocks the thread.
+    pub(super) fn ends_within(&self, timeout: Duration) -> io::Result<bool> {
+        ends_within(&self.0, timeout)
     }
 
     /// Lets the death be waited for.
@@ -56,15 +70,40 @@ impl Watched {
     pub(super) fn has_died(&self) -> io::Result<bool> {
         has_died(self.0.get_ref())
     }
+
+    /// Sends SIGKILL; see [`PidFd::kill`].
+    pub(super) fn kill(&self) -> io::Result<()> {
+        kill(self.0.get_ref())
+    }
+
+    /// See [`PidFd::ends_within`].
+    pub(super) fn ends_within(&self, timeout: Duration) -> io::Result<bool> {
+        ends_within(self.0.get_ref(), timeout)
+    }
+}
+
+fn kill(fd: &impl AsFd) -> io::Result<()> {
+    Ok(pidfd_send_signal(fd, Signal::KILL)?)
 }
 
 fn has_died(fd: &impl AsFd) -> io::Result<bool> {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    Ok(poll(&mut fds, Some(&now))? > 0)
+    ends_within(fd, Duration::ZERO)
+}
+
+fn ends_within(fd: &impl AsFd, timeout: Duration) -> io::Result<bool> {
+    let end = Instant::now() + timeout;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        let mut fds = [PollFd::new(fd, PollFlags::IN)];
+        match poll(&mut fds, Some(&left)) {
+            Err(rustix::io::Errno::INTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// Arguments read of a process at most: 2 MiB is what the kernel allows for most.
 const ARGUMENTS_MAX: u64 = 2 << 20;
 
+/// The initial pid namespace: `PROC_PID_INIT_INO` of `linux/proc_ns.h`.
+const INITIAL: &str = "pid:[4026531836]";
+
 /// A `/proc`.
 #[derive(Debug, Clone)]
 pub struct Proc {
@@ -29,6 +32,14 @@ impl Proc {
     pub(super) fn is_ours(&self) -> bool {
         let own = std::process::id().to_string();
         fs::read_link(self.root.join("self")).is_ok_and(|link| link == Path::new(&own))
+    }
+
+    /// Whether every process of the machine can be seen: the mount is of the initial pid namespace, and
+    /// does not hide the processes of others (`hidepid`).
+    pub(super) fn shows_all(&self) -> bool {
+        let namespace = fs::read_link(self.root.join("self/ns/pid"));
+        let initial = namespace.is_ok_and(|link| link == Path::new(INITIAL));
+        self.is_ours() && initial && fs::metadata(self.file(1, "stat")).is_ok()
     }
 
     /// The pids of a process: in the namespace of `/proc`, then in each one below it to its own.

@@ -147,6 +147,46 @@ pub fn prove(proc: &Proc, pid: u32, claim: &Claim) -> Result<Evidence, Unproven>
     Ok(Evidence::Arguments)
 }
 
+/// The processes that may be the one of a claim, whatever its pid: they name it, or listen on its
+/// endpoint. Whether one is, [`open`] says.
+///
+/// # Errors
+/// A process cannot be looked at, so it may be it.
+pub(super) fn suspects(proc: &Proc, claim: &Claim) -> io::Result<Vec<u32>> {
+    let me = std::process::id();
+    let address = Address::of(&claim.endpoint);
+    let listeners = sockets::listeners(proc, me, &address);
+    let mut held = false;
+    let mut found = Vec::new();
+    for pid in proc.pids()?.into_iter().filter(|pid| *pid != me) {
+        // Arguments can be read by all who see the process; sockets by its own user and root.
+        let named = match proc.arguments(pid) {
+            Ok(arguments) => names(&arguments, claim),
+            Err(error) if has_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let holds = !listeners.is_empty()
+            && proc
+                .sockets(pid)
+                .is_ok_and(|open| listeners.iter().any(|inode| open.contains(inode)));
+        held |= holds;
+        if named || holds {
+            found.push(pid);
+        }
+    }
+    // Who has ended meanwhile listens no more.
+    if !listeners.is_empty() && !held && !sockets::listeners(proc, me, &address).is_empty() {
+        let why = "somebody listens on the endpoint who cannot be seen";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(found)
+}
+
+fn has_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
 /// Rounded down, as the kernel rounds the start of a process.
 fn ticks(time: Duration) -> u64 {
     let ticks = time.as_nanos() * u128::from(clock_ticks_per_second()) / 1_000_000_000;

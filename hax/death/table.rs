@@ -1,14 +1,17 @@
 //! What is known of the processes of this machine: who is watched, and who is confirmed dead.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use halink::{Fid, LinkId, ProcessType};
 use rustix::process::{Resource, getrlimit};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::proof::{Evidence, Unproven};
+use super::held::{Held, Holding, Proven};
+use super::pidfd::Watched;
+use super::proof::{Claim, Evidence, Unproven};
 use super::watch::Dead;
 use crate::cluster::ConfTree;
 
@@ -106,12 +109,15 @@ struct Watch {
 pub struct Deaths {
     watches_max: usize,
     inner: Mutex<Inner>,
+    /// Told whenever somebody has died, or a dead one speaks again.
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     watches: HashMap<LinkId, Watch>,
     dead: BTreeMap<Fid, ConfirmedDead>,
+    held: Held,
 }
 
 impl Deaths {
@@ -120,7 +126,44 @@ impl Deaths {
         Self {
             watches_max,
             inner: Mutex::default(),
+            changes: watch::Sender::default(),
         }
+    }
+
+    /// Told whenever a process is confirmed dead.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// A process says that it is this one, and is to be identified.
+    pub(super) fn claimed(&self, claim: &Claim) {
+        // Each is a file that is open for longer than its watch.
+        let max = self.watches_max / 2;
+        let mut inner = self.lock();
+        let Claim {
+            process,
+            pid,
+            endpoint,
+            ..
+        } = claim;
+        inner.held.claimed(*process, *pid, endpoint, max);
+    }
+
+    /// It was identified: it can be killed from here on, also when its link has gone.
+    pub(super) fn holds(&self, link: LinkId, process: Fid, pid: u64, fd: Arc<Watched>) {
+        let mut inner = self.lock();
+        let newest = inner.of(link, pid).is_some_and(|watch| !watch.superseded);
+        inner.held.proven(process, Proven { pid, fd }, newest);
+    }
+
+    /// What a fence of the process kills.
+    pub(super) fn holding(&self, process: Fid) -> Option<Holding> {
+        self.lock().held.of(process)
+    }
+
+    /// The processes that have spoken to this run of the bridge and may be alive.
+    pub fn may_live(&self) -> Vec<Fid> {
+        self.lock().held.alive()
     }
 
     /// A process with this pid has spoken over a link. `said`: what it is, and whether it has
@@ -166,6 +209,7 @@ impl Deaths {
     pub fn reborn(&self, process: Fid) {
         let mut inner = self.lock();
         inner.dead.remove(&process);
+        inner.held.reborn(process);
         let older = |watch: &&mut Watch| watch.process == process;
         for watch in inner.watches.values_mut().filter(older) {
             watch.superseded = true;
@@ -212,6 +256,7 @@ impl Deaths {
                 dead: *dead,
                 at: SystemTime::now(),
             });
+            self.changes.send_replace(());
         }
         Fall::Failed {
             confirmed: !superseded,

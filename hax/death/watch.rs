@@ -145,6 +145,7 @@ impl<H: Handler> DeathWatch<H> {
             endpoint: endpoint(),
             heard: proof::since_boot(),
         };
+        self.deaths.claimed(&claim);
         let task = Task {
             handler: Arc::clone(handler),
             deaths: Arc::clone(&self.deaths),
@@ -178,6 +179,9 @@ impl<H: Handler> Task<H> {
         self.deaths.proven(self.link, pid, outcome);
         let watched = match identified {
             Ok((watched, evidence)) => {
+                let watched = Arc::new(watched);
+                self.deaths
+                    .holds(self.link, process, pid, Arc::clone(&watched));
                 debug!(%process, pid, ?evidence, "the process is watched for its death");
                 watched
             }

@@ -10,15 +10,21 @@
 mod about;
 pub mod audit;
 pub mod coordinator;
+pub mod deaths;
 pub mod executor;
 pub mod files;
 pub mod gate;
 mod handle;
 pub mod lint;
+pub mod local;
 pub mod model;
 pub mod plan;
 pub mod protocol;
+pub mod readmit;
+pub mod trigger;
+pub mod verdicts;
 mod view;
+pub mod watchdog;
 
 pub use about::{About, DeviceAbout};
 pub use handle::{

@@ -15,21 +15,21 @@ use tokio::time::Instant;
 use crate::harness::{Bridge, Cluster, Recorder, Settings, eventually, process, service, soon};
 
 /// `hax sim` as a process of its own; it is killed when this value is dropped.
-struct Local {
+pub(crate) struct Local {
     child: Child,
     key: u64,
 }
 
 impl Local {
     /// Runs `hax sim` for a process, and waits until the bridge watches it.
-    async fn start(bridge: &Bridge, kind: &str, key: u64) -> Self {
+    pub(crate) async fn start(bridge: &Bridge, kind: &str, key: u64) -> Self {
         let local = Self::spawn(bridge, kind, key);
         local.wait_state(bridge, "watched").await;
         local
     }
 
     /// An m0d that has started.
-    async fn m0d(bridge: &Bridge, key: u64) -> Self {
+    pub(crate) async fn m0d(bridge: &Bridge, key: u64) -> Self {
         let local = Self::start(bridge, "m0d", key).await;
         bridge.wait_known(key, "STARTED").await;
         bridge.wait_log_of_started(local.pid()).await;
@@ -64,22 +64,27 @@ impl Local {
     }
 
     /// A command of its script.
-    fn say(&mut self, command: &str) {
+    pub(crate) fn say(&mut self, command: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// SIGKILL. It stays a zombie, and its pid its own, until it is dropped.
-    fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until its own link is watched, or not.
@@ -136,23 +141,23 @@ async fn reporting(bridge: &Bridge, config: Config, event: ProcessEvent) -> (Sim
 }
 
 /// A process of the test that has started. Its pid is nobody's here.
-async fn survivor(bridge: &Bridge, key: u64) -> (SimProcess, Recorder) {
+pub(crate) async fn survivor(bridge: &Bridge, key: u64) -> (SimProcess, Recorder) {
     let mut config = bridge.sim_config(key);
     config.identity.pid = u64::from(u32::MAX);
     reporting(bridge, config, ProcessEvent::Started).await
 }
 
-async fn told(sim: &SimProcess, object: Fid, state: HaState) {
+pub(crate) async fn told(sim: &SimProcess, object: Fid, state: HaState) {
     soon(&format!("{object} {state}"), sim.wait_state(object, state))
         .await
         .unwrap();
 }
 
-fn objects_of(key: u64) -> [Fid; 3] {
+pub(crate) fn objects_of(key: u64) -> [Fid; 3] {
     [process(key), service(2 * key), service(2 * key + 1)]
 }
 
-async fn all_told(sims: &[&SimProcess], key: u64, state: HaState) {
+pub(crate) async fn all_told(sims: &[&SimProcess], key: u64, state: HaState) {
     for sim in sims {
         for object in objects_of(key) {
             told(sim, object, state).await;
@@ -160,13 +165,13 @@ async fn all_told(sims: &[&SimProcess], key: u64, state: HaState) {
     }
 }
 
-async fn answers(sim: &SimProcess, key: u64) -> Vec<u32> {
+pub(crate) async fn answers(sim: &SimProcess, key: u64) -> Vec<u32> {
     let answer = soon("a GET to be answered", sim.nvec_get(&objects_of(key))).await;
     answer.unwrap().iter().map(|note| note.state).collect()
 }
 
 /// Posts what Consul's checks say of the ios processes.
-async fn post_health(bridge: &Bridge, cluster: &Cluster) {
+pub(crate) async fn post_health(bridge: &Bridge, cluster: &Cluster) {
     let payload = cluster.service_payload("ios").await;
     let (code, _) = bridge.post("/watch/service", payload).await;
     assert_eq!(code, 200);

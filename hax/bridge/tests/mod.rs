@@ -16,7 +16,7 @@ use halink::{
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, Task, Work};
+use super::{Counters, DeadLetters, Job, Links, Record, RetryPolicy, SharedVerdicts, Task, Work};
 use crate::cluster::{StoredStatus, StoredType};
 use crate::death::Deaths;
 use crate::dispatch::{Dispatcher, Mode, Options, Request};
@@ -65,6 +65,7 @@ fn start_folding(mode: Mode, consul: Consul, fold_from: Option<usize>) -> Fixtur
         node: "n".to_owned(),
         links: Arc::new(Links::new(OWN)),
         deaths: Arc::new(Deaths::new(16)),
+        verdicts: SharedVerdicts::default(),
         counters: Arc::new(Counters::default()),
         retry: RetryPolicy {
             min: Duration::from_millis(10),

@@ -1,5 +1,6 @@
 //! Tests with real processes, each ended by its own handle.
 
+mod kill;
 mod proof;
 mod table;
 

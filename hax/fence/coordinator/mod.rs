@@ -45,6 +45,7 @@ use self::context::Context;
 use self::delegate::Delegate;
 use self::driver::Driver;
 use self::publish::Publisher;
+pub(crate) use self::publish::boot_id;
 use self::session::Keeper;
 pub use self::session::Lease;
 pub use self::setup::{NoProcesses, Prepared, prepare};

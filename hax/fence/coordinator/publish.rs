@@ -213,7 +213,7 @@ async fn until(due: Option<Instant>) {
 }
 
 /// The boot ID of this node; empty if it cannot be read, and then only an operator releases the node.
-async fn boot_id(file: &std::path::Path) -> String {
+pub(crate) async fn boot_id(file: &std::path::Path) -> String {
     match tokio::fs::read_to_string(file).await {
         Ok(text) => text.trim().chars().take(128).collect(),
         Err(error) => {

@@ -1,5 +1,6 @@
 //! From the daemon's configuration to a running coordinator.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use super::{Coordinator, Setup};
 use crate::config::Config;
 use crate::config::fence::FenceConfig;
 use crate::fence::audit::{Audit, AuditLink, Bounds};
-use crate::fence::executor::{Executor, LocalProcesses};
+use crate::fence::executor::{Executor, LocalProcesses, Traits};
 use crate::fence::lint::{lint, named_nodes};
-use crate::fence::model::{Ended, NodeName, RunResult};
+use crate::fence::model::{DeviceName, Ended, NodeName, RunResult};
 use crate::fence::{About, FenceHandle};
 
 /// What is ready before any task runs: the devices of this node can be used as they are configured.
@@ -88,6 +89,11 @@ pub async fn prepare(
 }
 
 impl Prepared {
+    /// What the devices of this node can do.
+    pub fn traits(&self) -> &BTreeMap<DeviceName, Traits> {
+        self.executor.traits()
+    }
+
     /// Starts the coordinator; see [`Coordinator::spawn`].
     pub fn spawn(
         self,

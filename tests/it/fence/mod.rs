@@ -1,6 +1,7 @@
 //! Fencing, with real fence agents, a real Consul, and clusters of both.
 
 mod agents;
+mod bridge;
 mod files;
 mod guard;
 mod installed;
@@ -11,4 +12,5 @@ mod powerman;
 mod responder;
 mod runs;
 mod trio;
+mod watchdog;
 mod wrapped;

@@ -1,0 +1,162 @@
+//! The tasks of fencing beside its coordinator: they join it with the bridge.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use consul_client::Client;
+use halink::Fid;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::bridge::SharedVerdicts;
+use crate::cluster::View;
+use crate::config::fence::{DeviceConfig, FenceConfig, HostCheck, Unfence};
+use crate::death::Deaths;
+use crate::fence::coordinator::{Coordinator, Prepared, boot_id};
+use crate::fence::deaths::DeathRecords;
+use crate::fence::local::MotrProcesses;
+use crate::fence::model::NodeName;
+use crate::fence::readmit::Readmission;
+use crate::fence::trigger::Triggers;
+use crate::fence::watchdog::{self, Act, Beat, Guard};
+use crate::fence::{FenceHandle, verdicts};
+use crate::tasks::Tasks;
+
+/// The kernel's own reset.
+const SYSRQ: &str = "/proc/sysrq-trigger";
+
+/// What the tasks are made of.
+pub(super) struct FenceTasks {
+    pub(super) config: Arc<FenceConfig>,
+    /// The bridge's own process.
+    pub(super) own: Fid,
+    pub(super) consul: Client,
+    pub(super) view: View,
+    pub(super) verdicts: SharedVerdicts,
+    pub(super) deaths: Arc<Deaths>,
+    pub(super) local: MotrProcesses,
+    /// Whether there are devices whose `on` brings this node back.
+    pub(super) automatic: bool,
+}
+
+/// The names of the tasks, in the order in which they are waited for.
+pub(super) const NAMES: [&str; 5] = [
+    "watchdog",
+    "fence triggers",
+    "fence deaths",
+    "readmission",
+    "fence verdicts",
+];
+
+impl FenceTasks {
+    /// Starts them. All end when `stop` is cancelled, before the coordinator does.
+    pub(super) fn spawn(
+        self,
+        handle: &FenceHandle,
+        coordinator: &Coordinator,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) {
+        self.local.set_view(self.view.snapshots());
+        let me = self.local.node.clone();
+        let follow = verdicts::follow(
+            me.clone(),
+            handle.views(),
+            self.verdicts.clone(),
+            stop.clone(),
+        );
+        // The views end only with the coordinator, whose end is seen.
+        tasks.add("fence verdicts", tokio::spawn(follow));
+        let triggers = Triggers {
+            config: Arc::clone(&self.config),
+            me: me.clone(),
+            own: self.own,
+            view: self.view.clone(),
+            verdicts: self.verdicts.clone(),
+            handle: handle.clone(),
+        };
+        tasks.add("fence triggers", tokio::spawn(triggers.run(stop.clone())));
+        let deaths = DeathRecords {
+            me: me.clone(),
+            consul: self.consul.clone(),
+            deaths: Arc::clone(&self.deaths),
+            view: self.view.clone(),
+            handle: handle.clone(),
+        };
+        tasks.add("fence deaths", tokio::spawn(deaths.run(stop.clone())));
+        let (config, consul, handle_too) = (
+            Arc::clone(&self.config),
+            self.consul.clone(),
+            handle.clone(),
+        );
+        let (node, cancel, automatic) = (me.clone(), stop.clone(), self.automatic);
+        let readmission = async move {
+            let readmission = Readmission {
+                boot_id: boot_id(&config.boot_id_file).await,
+                config,
+                me: node,
+                automatic,
+                consul,
+                handle: handle_too,
+            };
+            readmission.run(cancel).await;
+        };
+        tasks.add("readmission", tokio::spawn(readmission));
+        self.watchdog(me, coordinator, tasks, stop);
+    }
+
+    fn watchdog(
+        self,
+        me: NodeName,
+        coordinator: &Coordinator,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) {
+        let Some(watchdog) = watchdog::of(&self.config, &me).cloned() else {
+            return;
+        };
+        let act = Act {
+            local: Arc::new(self.local),
+            verdicts: self.verdicts.clone(),
+            stop_max: watchdog.stop_max,
+            action: watchdog.action.clone(),
+            sysrq: PathBuf::from(SYSRQ),
+        };
+        // The thread ends when the task says so; a thread that acts is not waited for.
+        let (guard, _thread) = match Guard::spawn(self.config.session_ttl, act) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                return error!(%error, "the watchdog cannot be started: it is not armed");
+            }
+        };
+        let beat = Beat {
+            config: self.config,
+            watchdog,
+            me,
+            consul: self.consul,
+            leases: coordinator.leases(),
+            armed: coordinator.watchdog(),
+            verdicts: self.verdicts,
+            guard,
+        };
+        tasks.add("watchdog", tokio::spawn(beat.run(stop.clone())));
+    }
+}
+
+/// Whether a device has to switch this node on before it may take part again.
+pub(super) fn is_automatic(fence: &Prepared, config: &FenceConfig, me: &NodeName) -> bool {
+    let fences_me = |device: &DeviceConfig| {
+        let hosts = &device.hosts;
+        hosts.check != HostCheck::Static || hosts.list.contains(me) || hosts.map.contains_key(me)
+    };
+    let automatic = |device: &DeviceConfig| match device.unfence {
+        Unfence::Never => false,
+        Unfence::Automatic | Unfence::AutomaticOnTarget => true,
+        Unfence::Metadata => {
+            let traits = fence.traits().get(&device.name);
+            traits.is_some_and(|traits| traits.automatic)
+        }
+    };
+    let mut devices = config.devices.iter();
+    devices.any(|device| fences_me(device) && automatic(device))
+}

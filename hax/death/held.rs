@@ -1,0 +1,90 @@
+//! The pidfds of the processes that were identified, by fid: what a fence of a process kills by
+//! (`rfc/12-fencing.md`, "Killing a process").
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use halink::Fid;
+
+use super::pidfd::Watched;
+
+/// A process that was identified.
+#[derive(Debug, Clone)]
+pub(super) struct Proven {
+    pub(super) pid: u64,
+    pub(super) fd: Arc<Watched>,
+}
+
+impl Proven {
+    /// Whether it may be alive; also so if the kernel does not say.
+    fn may_live(&self) -> bool {
+        !self.fd.has_died().unwrap_or(false)
+    }
+}
+
+/// What is known of the processes that have had one fid.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holding {
+    /// The endpoint of the newest one.
+    pub(super) endpoint: String,
+    /// Whether the newest one is among the proven.
+    pub(super) identified: bool,
+    /// The newest one is in the kernel: it has no process that could end.
+    pub(super) kernel: bool,
+    /// The newest one last. Older ones are there while they live: they may hang.
+    pub(super) proven: Vec<Proven>,
+}
+
+/// Holdings by fid. They outlast links: a process whose link was dropped may write.
+#[derive(Debug, Default)]
+pub(super) struct Held(HashMap<Fid, Holding>);
+
+impl Held {
+    /// A process says that it is this one; it is to be identified. At most `max` fids are held: those
+    /// whose processes have ended give way, and one for which there is no place is looked for in
+    /// `/proc` when it is to be killed.
+    pub(super) fn claimed(&mut self, process: Fid, pid: u64, endpoint: &str, max: usize) {
+        if self.0.len() >= max && !self.0.contains_key(&process) {
+            self.0.retain(|_, holding| holding.may_live());
+            if self.0.len() >= max {
+                return;
+            }
+        }
+        let holding = self.0.entry(process).or_default();
+        endpoint.clone_into(&mut holding.endpoint);
+        holding.identified = false;
+        holding.kernel = pid == 0;
+        holding.proven.retain(Proven::may_live);
+    }
+
+    /// It was identified. `newest`: no other has claimed to be it meanwhile.
+    pub(super) fn proven(&mut self, process: Fid, proven: Proven, newest: bool) {
+        if let Some(holding) = self.0.get_mut(&process) {
+            holding.identified |= newest;
+            holding.proven.push(proven);
+        }
+    }
+
+    /// Another process is about to claim that it is this one.
+    pub(super) fn reborn(&mut self, process: Fid) {
+        if let Some(holding) = self.0.get_mut(&process) {
+            holding.identified = false;
+        }
+    }
+
+    pub(super) fn of(&self, process: Fid) -> Option<Holding> {
+        self.0.get(&process).cloned()
+    }
+
+    /// The fids that may have a process.
+    pub(super) fn alive(&self) -> Vec<Fid> {
+        let alive = self.0.iter().filter(|(_, holding)| holding.may_live());
+        alive.map(|(process, _)| *process).collect()
+    }
+}
+
+impl Holding {
+    fn may_live(&self) -> bool {
+        !self.identified || self.proven.iter().any(Proven::may_live)
+    }
+}

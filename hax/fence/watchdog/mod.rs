@@ -1,0 +1,30 @@
+//! The watchdog: a node that cannot say that it lives, or is told not to, stops its Motr processes
+//! (`rfc/12-fencing.md`, "Watchdog").
+//!
+//! ```text
+//!   beat (task): renew, read ──▶ deadline ──▶ guard (thread of its own) ──▶ kill, verify, act
+//! ```
+
+mod act;
+mod beat;
+mod guard;
+
+pub use act::Act;
+pub use beat::Beat;
+pub use guard::Guard;
+
+use crate::config::fence::{DeviceKind, FenceConfig, HostCheck, WatchdogConfig};
+use crate::fence::model::NodeName;
+
+/// The watchdog of a node, if one is configured: of several the one that acts first.
+pub fn of<'a>(config: &'a FenceConfig, node: &NodeName) -> Option<&'a WatchdogConfig> {
+    let devices = config.devices.iter().filter_map(|device| {
+        let DeviceKind::Watchdog(watchdog) = &device.kind else {
+            return None;
+        };
+        let hosts = &device.hosts;
+        let named = hosts.list.contains(node) || hosts.map.contains_key(node);
+        (hosts.check != HostCheck::Static || named).then_some(watchdog)
+    });
+    devices.min_by_key(|watchdog| watchdog.stop_max)
+}
