@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use consul_client::{Error, ReadOptions, TxnOp};
+use consul_client::{Error, Index, ReadOptions, TxnOp};
 use tokio::time::Instant;
 
 use super::command::bounded;
-use super::context::{Context, Failed, millis, now, write};
+use super::context::{Context, Failed, millis, now, unchanged, write};
 use crate::fence::handle::{Ask, Refused, Taken};
 use crate::fence::model::{
-    Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, keys,
+    Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target, keys,
 };
 use crate::fence::{FenceView, Stored};
 
@@ -59,10 +59,11 @@ pub(super) async fn request(
     let deadline = Instant::now() + expire;
     let op = operation(context, ask, expire);
     loop {
-        if let Some(op) = answered(&context.view(), ask) {
+        let view = context.view();
+        if let Some(op) = answered(&view, ask) {
             return Ok(Taken { op, merged: true });
         }
-        let placed = bounded(context, place(context, ask, &op)).await;
+        let placed = bounded(context, place(context, &view, ask, &op)).await;
         match placed.map_err(|refused| doubtful(refused, &op.id))? {
             Found::Created => {
                 return Ok(Taken {
@@ -184,12 +185,20 @@ fn answered(view: &FenceView, ask: &Ask) -> Option<OpId> {
 
 /// Commits the request, or finds what is in its way. It may be repeated with the same operation: whether
 /// an earlier transaction was committed whose answer was lost, the record tells.
-async fn place(context: &Context, ask: &Ask, op: &Operation) -> Result<Found, Refused> {
+async fn place(
+    context: &Context,
+    view: &FenceView,
+    ask: &Ask,
+    op: &Operation,
+) -> Result<Found, Refused> {
     let key = keys::active(&op.target);
-    let ops = [
-        TxnOp::cas(key.as_str(), op.id.as_str(), consul_client::Index(0)),
-        write(op, consul_client::Index(0)),
+    let mut ops = vec![
+        TxnOp::cas(key.as_str(), op.id.as_str(), Index(0)),
+        write(op, Index(0)),
     ];
+    if !ask.tolerance.is_zero() {
+        ops.extend(no_later_success(view, ask));
+    }
     loop {
         match context.commit(&ops).await {
             Ok(()) => return Ok(Found::Created),
@@ -228,6 +237,21 @@ async fn place(context: &Context, ask: &Ask, op: &Operation) -> Result<Found, Re
         return Ok(Found::Other(id));
     }
     join(context, ask, there).await
+}
+
+/// That the target has had no success since the view, in which there is none that would be the answer:
+/// each one writes this record. Where it has, the view will tell.
+fn no_later_success(view: &FenceView, ask: &Ask) -> Option<TxnOp> {
+    let (key, index) = match &ask.target {
+        Target::Node(node) => (keys::node(node), view.nodes.get(node).map(|it| it.index)),
+        Target::Process { process, .. } => {
+            let index = view.processes.get(process).map(|it| it.index);
+            (keys::process(*process), index)
+        }
+    };
+    // Of one that cannot be read nothing is known; the driver refuses what it is about.
+    let known = !view.malformed.contains_key(&key);
+    known.then(|| unchanged(key, index.unwrap_or_default()))
 }
 
 /// Joins an equal operation, which remembers who has.
