@@ -134,3 +134,17 @@ fn the_readme_has_the_reference() {
         "README.md lacks this table, to the letter:\n{table}"
     );
 }
+
+#[test]
+fn what_the_readme_shows_of_fencing_is_accepted() {
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("```toml\n").skip(1);
+    let shown: String = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    assert!(shown.contains("[[fence.level]]"), "{shown}");
+    let config = parse(&format!("{MINIMAL}{shown}")).unwrap();
+    let fence = config.fence.unwrap();
+    assert_eq!((fence.devices.len(), fence.levels.len()), (3, 2));
+    assert!(fence.files.is_some());
+}
