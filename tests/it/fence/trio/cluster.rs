@@ -81,6 +81,8 @@ impl Trio {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let servers = Servers {
             node: format!("f{number}-{}", std::process::id()),
+            // Else a server that fails is taken out of the catalog seconds later, with its checks.
+            config: json!({ "autopilot": { "cleanup_dead_servers": false } }),
             ..Servers::default()
         };
         let gathering = GATHERING.lock().await;

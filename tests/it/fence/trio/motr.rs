@@ -4,14 +4,14 @@
 use std::time::SystemTime;
 
 use consul_client::CheckStatus;
-use halink::{Fid, HaState};
+use halink::{Fid, HaState, ProcessEvent, ProcessType};
 use hax::fence::model::{Operation, Outcome};
 use hax::sim::client::SimProcess;
 use tokio::time::Instant;
 
 use super::{Shape, Trio};
-use crate::death::{Local, all_told, post_health, survivor};
-use crate::harness::{Bridge, Cluster, Instance, Recorder, Settings, process, service};
+use crate::death::{Local, all_told, post_health};
+use crate::harness::{Bridge, Cluster, Instance, Recorder, Settings, process, service, soon};
 
 /// Key of a node's own process, and the distance of two nodes.
 pub(super) fn own(node: usize) -> u64 {
@@ -61,7 +61,16 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) async fn on(bridge: &Bridge, node: usize) -> Self {
-        let (sim, heard) = survivor(bridge, ear(node)).await;
+        let mut config = bridge.sim_config(ear(node));
+        // Nobody's here.
+        config.identity.pid = u64::from(u32::MAX);
+        let (sim, events) = bridge.spawn_sim(config);
+        let heard = Recorder::spawn(events);
+        soon("an entrypoint", sim.ready()).await.unwrap();
+        for event in [ProcessEvent::Starting, ProcessEvent::Started] {
+            let said = sim.process_event(event, ProcessType::M0d).await.unwrap();
+            soon("an event to be delivered", said.wait()).await.unwrap();
+        }
         Self {
             sim,
             heard,

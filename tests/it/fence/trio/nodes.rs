@@ -208,6 +208,9 @@ async fn started_anew(field: &mut Field, boot: &str) {
     assert_eq!(ends.last().unwrap().action, "on", "{ends:?}");
     assert_eq!(self::epoch(field).await, epoch);
     drop(sim);
+    field.trio.nodes[TARGET]
+        .set_check(ear(TARGET), CheckStatus::Passing)
+        .await;
     field.ears[TARGET] = Some(Ear::on(field.bridge(TARGET), TARGET).await);
     field.trio.wait_peers(0, 2).await;
 }
