@@ -118,6 +118,8 @@ async fn a_failed_process_is_transient_until_it_is_confirmed() {
 async fn a_process_that_has_stopped_needs_no_fence() {
     let cluster = Cluster::small(2).await;
     let bridge = start(&cluster, fencing("none")).await;
+    // The servers of this cluster are as Consul has them by default.
+    bridge.wait_log("cleanup-dead-servers=false").await;
     let (told_of, _) = survivor(&bridge, 2).await;
     let (stopped, _) = survivor(&bridge, 3).await;
     says(&stopped, ProcessEvent::Stopped).await;
