@@ -25,6 +25,21 @@ impl<'c> Status<'c> {
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 
+    /// Whether autopilot takes a server that has failed out of the cluster, and so its node with all its
+    /// checks out of the catalog. Needs `operator:read` where ACLs are on.
+    pub async fn cleans_up_dead_servers(&self) -> Result<bool, Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Autopilot {
+            cleanup_dead_servers: bool,
+        }
+        let request = self
+            .client
+            .get("/v1/operator/autopilot/configuration".into());
+        let autopilot = request.fetch::<Autopilot>().await?.value;
+        Ok(autopilot.cleanup_dead_servers)
+    }
+
     /// Addresses of the Raft peers.
     pub async fn peers(&self) -> Result<Vec<String>, Error> {
         let request = self.client.get("/v1/status/peers".into());

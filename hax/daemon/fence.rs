@@ -19,7 +19,7 @@ use crate::fence::model::NodeName;
 use crate::fence::readmit::Readmission;
 use crate::fence::trigger::Triggers;
 use crate::fence::watchdog::{self, Act, Beat, Guard};
-use crate::fence::{FenceHandle, verdicts};
+use crate::fence::{FenceHandle, servers, verdicts};
 use crate::tasks::Tasks;
 
 /// The kernel's own reset.
@@ -40,7 +40,8 @@ pub(super) struct FenceTasks {
 }
 
 /// The names of the tasks, in the order in which they are waited for.
-pub(super) const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 6] = [
+    "fence servers",
     "watchdog",
     "fence triggers",
     "fence deaths",
@@ -65,6 +66,8 @@ impl FenceTasks {
             self.verdicts.clone(),
             stop.clone(),
         );
+        let servers = servers::look(self.consul.clone(), stop.clone());
+        tasks.add("fence servers", tokio::spawn(servers));
         // The views end only with the coordinator, whose end is seen.
         tasks.add("fence verdicts", tokio::spawn(follow));
         let triggers = Triggers {

@@ -21,6 +21,7 @@ pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod readmit;
+pub mod servers;
 pub mod trigger;
 pub mod verdicts;
 mod view;

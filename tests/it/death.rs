@@ -36,7 +36,8 @@ impl Local {
         local
     }
 
-    fn spawn(bridge: &Bridge, kind: &str, key: u64) -> Self {
+    /// Runs `hax sim` for a process.
+    pub(crate) fn spawn(bridge: &Bridge, kind: &str, key: u64) -> Self {
         Self::spawn_with(bridge, &[kind], key)
     }
 

@@ -27,6 +27,8 @@ pub(super) fn agent(cluster: &Cluster, layout: &NodeLayout<'_>) -> Value {
     json!({
         "node_name": layout.node.name,
         "enable_local_script_checks": true,
+        // A server that has failed has to stay in the catalog: its node is lost, not gone.
+        "autopilot": { "cleanup_dead_servers": false },
         "services": services.collect::<Vec<_>>(),
         "watches": http.map_or_else(Vec::new, |port| watches(cluster, port)),
     })

@@ -66,6 +66,7 @@ fn an_agent_can_rebuild_every_endpoint() {
     let agent: Value = serde_json::from_str(text(&plan, "ssu2/consul.json")).unwrap();
     assert_eq!(agent["node_name"], "ssu2");
     assert_eq!(agent["enable_local_script_checks"], true);
+    assert_eq!(agent["autopilot"]["cleanup_dead_servers"], false);
     let services = agent["services"].as_array().unwrap();
     let found: Vec<(&str, &str, String)> = services
         .iter()

@@ -1,7 +1,7 @@
 //! Fencing, with real fence agents, a real Consul, and clusters of both.
 
 mod agents;
-mod bridge;
+pub(crate) mod bridge;
 mod files;
 mod guard;
 mod installed;

@@ -10,6 +10,7 @@ use hax::fence::model::{
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::motr;
 use super::recording::{Agents, Line};
 use crate::common::consul::{Consul, Settings as Servers};
 use crate::harness::{Bridge, Cluster, Settings, Until, eventually};
@@ -34,7 +35,9 @@ pub(crate) struct Shape {
     /// How many of all devices each peer can use.
     pub(crate) usable: usize,
     /// More keys, as TOML writes them.
-    pub(crate) keys: Vec<(&'static str, &'static str)>,
+    pub(crate) keys: Vec<(&'static str, String)>,
+    /// Whether each node has a confd and ios processes ([`super::motr`]), and the bridges tell them.
+    pub(crate) motr: bool,
 }
 
 /// A device that answers within seconds, or has failed.
@@ -54,6 +57,7 @@ impl Shape {
             devices,
             others: Vec::new(),
             keys: Vec::new(),
+            motr: false,
         }
     }
 
@@ -64,8 +68,8 @@ impl Shape {
         self
     }
 
-    pub(crate) fn with(mut self, key: &'static str, value: &'static str) -> Self {
-        self.keys.push((key, value));
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.keys.push((key, value.into()));
         self
     }
 }
@@ -77,6 +81,8 @@ impl Trio {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let servers = Servers {
             node: format!("f{number}-{}", std::process::id()),
+            // Else a server that fails is taken out of the catalog seconds later, with its checks.
+            config: json!({ "autopilot": { "cleanup_dead_servers": false } }),
             ..Servers::default()
         };
         let gathering = GATHERING.lock().await;
@@ -88,8 +94,13 @@ impl Trio {
         drop(gathering);
         let agents = Agents::new();
         let mut bridges = Vec::new();
-        for node in &nodes {
-            bridges.push(Bridge::start_with(node, settings(shape, &agents, &node.node)).await);
+        for (number, node) in nodes.iter().enumerate() {
+            let mut settings = settings(shape, &agents, &node.node);
+            if shape.motr {
+                motr::fill(node, number).await;
+                settings = motr::settings(settings, number);
+            }
+            bridges.push(Bridge::start_with(node, settings).await);
         }
         let trio = Self {
             agents,
@@ -101,7 +112,7 @@ impl Trio {
     }
 
     /// Waits until every hax has published what it reaches.
-    async fn wait_peers(&self, by: usize, devices: usize) {
+    pub(crate) async fn wait_peers(&self, by: usize, devices: usize) {
         self.wait_view(by, "all peers to be ready", |view| {
             let ready = |node: &Cluster| {
                 let name = node.node.parse().unwrap();
@@ -278,7 +289,7 @@ fn settings(shape: &Shape, agents: &Agents, peer: &str) -> Settings {
         .with("fence.loop_count", "100")
         .with("fence.device", format!("[{}]", devices.join(", ")));
     for (key, value) in &shape.keys {
-        settings = settings.with(key, *value);
+        settings = settings.with(key, value.as_str());
     }
     settings
 }

@@ -5,9 +5,13 @@ mod cluster;
 mod faults;
 mod guarded;
 mod lost;
+mod motr;
+mod nodes;
 mod orders;
 mod powered;
+mod processes;
 mod recording;
+mod storm;
 mod topology;
 
 use cluster::{QUICK, Shape, Trio, operation};
