@@ -27,13 +27,13 @@ const RECALL: Duration = Duration::from_secs(10);
 /// Pauses between tries that cannot be given up: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// Serves a request; its name when it is over, or when `stop` has come before.
+/// Serves a request until it is over, or `stop` has come.
 pub(super) async fn serve(
     store: Arc<Store>,
     handle: FenceHandle,
     name: FileName,
     stop: CancellationToken,
-) -> FileName {
+) {
     let served = async {
         let (ours, file) = (Arc::clone(&store), name.clone());
         let response = match blocking(move || ours.judge(&file)).await? {
@@ -67,7 +67,6 @@ pub(super) async fn serve(
         () = stop.cancelled() => {}
         _ = served => {}
     }
-    name
 }
 
 async fn finish(store: &Arc<Store>, name: &FileName) -> Option<()> {

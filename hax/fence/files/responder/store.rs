@@ -33,6 +33,16 @@ pub struct Store {
     max_age: Duration,
 }
 
+/// A directory of `[fence.files]` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("fence.files.{key}: {why}")]
+pub struct Unusable {
+    /// The key that names it.
+    key: &'static str,
+    /// Why.
+    why: DirError,
+}
+
 /// Requests, and what is none: names of files, with the reason.
 pub type Waiting = (Vec<FileName>, Vec<(String, String)>);
 
@@ -59,20 +69,23 @@ pub enum Verdict {
 }
 
 impl Store {
-    /// Opens the directories.
+    /// Opens the directories, and makes them where they are missing: those below /run are gone after a boot.
     ///
     /// # Errors
-    /// One is missing, or may be written by everybody.
-    pub fn open(config: &FilesConfig) -> Result<Self, DirError> {
-        let trust = || Trust(config.owners.clone());
-        let requests = Dir::open(&config.request_dir, trust())?;
-        let responses = Dir::open(&config.response_dir, trust())?;
-        requests.access()?;
-        responses.access()?;
-        let taken = requests.private(TAKEN_DIR)?;
+    /// One cannot be made or used, or may be written by everybody.
+    pub fn open(config: &FilesConfig) -> Result<Self, Unusable> {
+        let make = |path| {
+            let dir = Dir::make(path, Trust(config.owners.clone()))?;
+            dir.access()?;
+            Ok(dir)
+        };
+        let of = |key| move |why| Unusable { key, why };
+        let requests = make(&config.request_dir).map_err(of("request_dir"))?;
+        let responses = make(&config.response_dir).map_err(of("response_dir"))?;
+        let taken = requests.private(TAKEN_DIR);
         Ok(Self {
+            taken: taken.map_err(of("request_dir"))?,
             requests,
-            taken,
             responses,
             max_age: config.max_age,
         })
