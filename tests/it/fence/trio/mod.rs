@@ -7,7 +7,7 @@ mod guarded;
 mod lost;
 mod orders;
 mod powered;
-mod recording;
+pub(crate) mod recording;
 mod topology;
 
 use cluster::{QUICK, Shape, Trio, operation};
