@@ -58,8 +58,9 @@ pub enum Verdict {
         /// For how long it may still fire.
         left: Duration,
     },
-    /// It was asked too long ago; if the coordinator does not know of it, it expires.
-    Late(Request, Action),
+    /// It must not be asked any more, being too old, or because nobody waits. It may have been asked before a
+    /// restart; if the coordinator does not know of it, this is the response.
+    Recall(Request, Response),
     /// It never fires: this is the response.
     Refuse(Response),
     /// It has been answered; only the end is missing.
@@ -175,7 +176,8 @@ impl Store {
             return refuse(name, &request.action, &why);
         };
         if self.is_cancelled(name) {
-            return refuse(name, &request.action, "cancelled before it was begun");
+            let why = refusal(name, &request.action, "cancelled before it was begun");
+            return Verdict::Recall(request, why);
         }
         let says = seconds(&now()).and_then(|now| Ok(now - seconds(&request.timestamp)?));
         let (Some(written), Ok(says)) = (found.age, says) else {
@@ -191,7 +193,10 @@ impl Store {
                 action,
                 left,
             },
-            _ => Verdict::Late(request, action),
+            _ => {
+                let why = refusal(name, &request.action, "expired before it was begun");
+                Verdict::Recall(request, why)
+            }
         }
     }
 

@@ -240,6 +240,35 @@ async fn an_operation_that_nobody_waits_for_is_cancelled() {
     assert!(!scene.files.request_dir.join(name.cancel_mark()).exists());
 }
 
+/// The mark is there when the next run starts, and the operation, too: it is not left to go on.
+#[tokio::test]
+async fn an_operation_of_before_a_restart_that_nobody_waits_for_is_cancelled() {
+    let mut scene = scene();
+    let request = Request::new(Action::Off, "ssu1".parse().unwrap(), "m1".to_owned());
+    let name = put_taken(&scene, &request);
+    std::fs::write(scene.files.request_dir.join(name.cancel_mark()), "").unwrap();
+    let stop = CancellationToken::new();
+    let task = Responder::spawn(scene.files.clone(), scene.handle.clone(), stop.clone());
+    let ask = ask(&request, &name, Action::Off, Duration::ZERO);
+    let op = ended(&ask, Outcome::Cancelled);
+    scene.show(Operation {
+        phase: Phase::Active,
+        ..op.clone()
+    });
+    for answer in [Err(Refused::new(Refusal::NoQuorum, "once")), Ok(())] {
+        let Some(Command::Cancel(id, _, reply)) = scene.commands.recv().await else {
+            panic!("a cancellation was expected");
+        };
+        assert_eq!(id, request.request_id);
+        reply.send(answer).unwrap();
+    }
+    scene.show(op);
+    let response = response(&scene, &name).await;
+    assert!(response.message.contains("by a test"), "{response:?}");
+    stop.cancel();
+    task.await.unwrap();
+}
+
 /// An operation that was joined is another's, and is never cancelled.
 #[tokio::test]
 async fn an_operation_that_was_joined_goes_on() {
