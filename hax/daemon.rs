@@ -23,6 +23,7 @@ use crate::config::{Config, Profile};
 use crate::death::{DeathWatch, Deaths, watches_max};
 use crate::dispatch::{self, Dispatcher};
 use crate::fence::coordinator::{self, Prepared};
+use crate::fence::files::Responder;
 use crate::fence::local::MotrProcesses;
 use crate::tasks::Tasks;
 use crate::{consul, http, version};
@@ -53,6 +54,10 @@ pub async fn run(config: Config) -> Result<()> {
         Arc::new(processes)
     });
     let fence = fence.await?.zip(local);
+    if let Some(files) = config.fence.as_ref().and_then(|fence| fence.files.as_ref()) {
+        // Nothing else runs yet that would wait for this disk.
+        Responder::check(files)?;
+    }
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;

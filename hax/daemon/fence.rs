@@ -14,6 +14,7 @@ use crate::config::fence::{DeviceConfig, FenceConfig, HostCheck, Unfence};
 use crate::death::Deaths;
 use crate::fence::coordinator::{Coordinator, Prepared, boot_id};
 use crate::fence::deaths::DeathRecords;
+use crate::fence::files::Responder;
 use crate::fence::local::MotrProcesses;
 use crate::fence::model::NodeName;
 use crate::fence::readmit::Readmission;
@@ -40,8 +41,9 @@ pub(super) struct FenceTasks {
 }
 
 /// The names of the tasks, in the order in which they are waited for.
-pub(super) const NAMES: [&str; 6] = [
+pub(super) const NAMES: [&str; 7] = [
     "fence servers",
+    "request files",
     "watchdog",
     "fence triggers",
     "fence deaths",
@@ -105,6 +107,11 @@ impl FenceTasks {
             readmission.run(cancel).await;
         };
         tasks.add("readmission", tokio::spawn(readmission));
+        if let Some(files) = self.config.files.clone() {
+            // Requests that are taken stay on disk for the next run.
+            let responder = Responder::spawn(files, handle.clone(), stop.clone());
+            tasks.add("request files", responder);
+        }
         self.watchdog(me, coordinator, tasks, stop);
     }
 

@@ -137,7 +137,7 @@ impl Executor {
         &self.inner.traits
     }
 
-    /// Exactly one attempt. When the future is dropped, the agent is killed.
+    /// Exactly one attempt. When the future is dropped, the agent is killed, and a request file withdrawn.
     pub async fn run(&self, run: Run) -> Ended {
         let Inner {
             devices,

@@ -25,7 +25,8 @@ const DISK_MAX: Duration = Duration::from_secs(5);
 
 /// One run: writes a request, and waits for its response for `timeout` at most. Nothing is written after
 /// `start_by`. A request that is not answered in time, or whose run is cancelled, is withdrawn; if a responder
-/// has taken it by then, the result is `indeterminate`.
+/// has taken it by then, the result is `indeterminate`. One whose future is dropped is withdrawn, too, by a
+/// thread that nobody waits for: cancel it, where the result counts.
 pub async fn run(
     config: &FilesDeviceConfig,
     target: &Target,
@@ -71,8 +72,8 @@ async fn attempt(
         }
         publish(&config, node, action, patience)
     });
-    let (exchange, pending) = match published.await {
-        Some(Ok((exchange, pending))) => (Arc::new(exchange), Arc::new(pending)),
+    let mut asked = match published.await {
+        Some(Ok(asked)) => asked,
         Some(Err(said)) => return said,
         None => {
             return (
@@ -82,9 +83,9 @@ async fn attempt(
         }
     };
     let (result, why) = loop {
-        match look(&exchange, &pending).await {
+        match look(&asked).await {
             Some(Heard::Answer(response)) => {
-                finish(&exchange, &pending).await;
+                finish(&mut asked).await;
                 let result = match response.success {
                     true => RunResult::Success,
                     false => RunResult::NotAcknowledged,
@@ -112,7 +113,7 @@ async fn attempt(
             () = sleep_until(next.into()) => {}
         }
     };
-    withdraw(&exchange, &pending, result, why).await
+    withdraw(&mut asked, result, why).await
 }
 
 fn publish(
@@ -120,7 +121,7 @@ fn publish(
     node: NodeName,
     action: Action,
     patience: Duration,
-) -> Result<(Exchange, Pending), Said> {
+) -> Result<Asked, Said> {
     let unreachable = |why: String| (RunResult::Unreachable, why);
     let exchange = Exchange::open(&config.request_dir, &config.response_dir)
         .map_err(|why| unreachable(why.to_string()))?;
@@ -132,37 +133,65 @@ fn publish(
     let pending = exchange
         .publish(Request::new(action, node, me))
         .map_err(|why| unreachable(why.to_string()))?;
-    Ok((exchange, pending))
+    Ok(Asked {
+        exchange: Arc::new(exchange),
+        pending: Arc::new(pending),
+        over: false,
+    })
 }
 
-async fn look(exchange: &Arc<Exchange>, pending: &Arc<Pending>) -> Option<Heard> {
-    let (exchange, pending) = (Arc::clone(exchange), Arc::clone(pending));
+/// A request on disk. When it is dropped before it is over, it is withdrawn.
+struct Asked {
+    exchange: Arc<Exchange>,
+    pending: Arc<Pending>,
+    over: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let (exchange, pending) = (Arc::clone(&self.exchange), Arc::clone(&self.pending));
+        let withdraw = move || {
+            if let Err(error) = exchange.withdraw(&pending) {
+                warn!(%error, "a request that nobody waits for cannot be withdrawn");
+            }
+        };
+        // Not here: a runtime's thread must not wait for the disk.
+        let thread = std::thread::Builder::new().name("withdraw".to_owned());
+        if let Err(error) = thread.spawn(withdraw) {
+            warn!(%error, "a request that nobody waits for is not withdrawn");
+        }
+    }
+}
+
+async fn look(asked: &Asked) -> Option<Heard> {
+    let (exchange, pending) = (Arc::clone(&asked.exchange), Arc::clone(&asked.pending));
     timeout(DISK_MAX, blocking(move || exchange.hear(&pending)))
         .await
         .ok()
         .flatten()
 }
 
-async fn finish(exchange: &Arc<Exchange>, pending: &Arc<Pending>) {
-    let (exchange, pending) = (Arc::clone(exchange), Arc::clone(pending));
+async fn finish(asked: &mut Asked) {
+    let (exchange, pending) = (Arc::clone(&asked.exchange), Arc::clone(&asked.pending));
     let finished = timeout(DISK_MAX, blocking(move || exchange.finish(&pending))).await;
-    if let Ok(Some(Err(error))) = finished {
-        warn!(%error, "a request that is answered cannot be removed");
+    match finished {
+        Ok(Some(Ok(()))) => asked.over = true,
+        Ok(Some(Err(error))) => warn!(%error, "a request that is answered cannot be removed"),
+        _ => warn!("a request that is answered is not removed in time"),
     }
 }
 
 /// Takes the request back; `result` stands only if nobody has taken it.
-async fn withdraw(
-    exchange: &Arc<Exchange>,
-    pending: &Arc<Pending>,
-    result: RunResult,
-    why: String,
-) -> Said {
-    let (ours, file) = (Arc::clone(exchange), Arc::clone(pending));
+async fn withdraw(asked: &mut Asked, result: RunResult, why: String) -> Said {
+    let (ours, file) = (Arc::clone(&asked.exchange), Arc::clone(&asked.pending));
     let withdrawn = timeout(DISK_MAX, blocking(move || ours.withdraw(&file))).await;
+    asked.over = matches!(withdrawn, Ok(Some(Ok(_))));
     match withdrawn {
         Ok(Some(Ok(Withdrawn::Back))) => (result, format!("{why}; the request is withdrawn")),
-        Ok(Some(Ok(Withdrawn::Taken))) => match look(exchange, pending).await {
+        Ok(Some(Ok(Withdrawn::Taken))) => match look(asked).await {
             Some(Heard::Answer(response)) if response.success => {
                 (RunResult::Success, response.message)
             }

@@ -21,6 +21,11 @@ pub enum DirError {
     /// Anybody can replace what is in it.
     #[error("{0} may be written by everybody (mode {1:o}); chmod it to 755")]
     WorldWritable(PathBuf, u32),
+    /// Somebody else's, who could replace what is in it.
+    #[error(
+        "{0} belongs to the user {1}, who is not trusted here; chown it to root, or to the user of this program"
+    )]
+    Owner(PathBuf, u32),
     /// It cannot be made.
     #[error("{0} cannot be made: {1}")]
     Make(PathBuf, io::Error),
@@ -123,7 +128,10 @@ impl Dir {
         let fd = fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed)?;
         let stat = fs::fstat(&fd).map_err(failed)?;
         let mode = Mode::from_raw_mode(stat.st_mode);
-        if mode.intersects(Mode::WOTH | Mode::WGRP) || !self.is_trusted(stat.st_uid) {
+        if !self.is_trusted(stat.st_uid) {
+            return Err(DirError::Owner(path, stat.st_uid));
+        }
+        if mode.intersects(Mode::WOTH | Mode::WGRP) {
             let mode = mode.as_raw_mode() & 0o7777;
             return Err(DirError::WorldWritable(path, mode));
         }
@@ -327,3 +335,6 @@ fn age(stat: &Stat) -> Option<Duration> {
     let changed = UNIX_EPOCH.checked_add(Duration::from_secs(changed))?;
     SystemTime::now().duration_since(changed).ok()
 }
+
+#[cfg(test)]
+mod tests;

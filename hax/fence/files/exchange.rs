@@ -218,3 +218,6 @@ pub(super) fn is_left_over(text: &str) -> bool {
 pub(super) fn old(dir: &Dir, name: &str, max_age: Duration) -> bool {
     dir.age(name).is_some_and(|age| age > max_age) && dir.remove(name).unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests;

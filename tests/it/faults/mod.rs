@@ -15,7 +15,7 @@ mod link_proxy;
 mod outage;
 mod overtaken;
 mod proxy;
-mod random;
+pub(crate) mod random;
 mod scale;
 mod scene;
 mod stall;

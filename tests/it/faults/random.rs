@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A generator (xorshift). What it decides is the same for the same seed; what the machine makes
 /// of it in between is not.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// A generator from the seed in an environment variable, or a new one. The seed is printed.
-    pub(super) fn from_env(variable: &str) -> Self {
+    pub(crate) fn from_env(variable: &str) -> Self {
         let seed = match std::env::var(variable) {
             Ok(seed) => seed.parse().expect("a seed is a number"),
             Err(_) => {
@@ -21,13 +21,13 @@ impl Random {
         Self::new(seed)
     }
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         // Zero would stay zero; small seeds have to differ in more than the last bits.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A generator of its own, for another task.
-    pub(super) fn split(&mut self) -> Self {
+    pub(crate) fn split(&mut self) -> Self {
         Self::new(self.next())
     }
 
@@ -39,20 +39,20 @@ impl Random {
     }
 
     /// A number from zero to `bound`, which is not among them.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
     /// True this often in a hundred times.
-    pub(super) fn percent(&mut self, share: usize) -> bool {
+    pub(crate) fn percent(&mut self, share: usize) -> bool {
         self.below(100) < share
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next() as u8).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(crate) mod bridge;
+mod crashes;
 mod files;
 mod guard;
 mod installed;
@@ -11,6 +12,7 @@ mod people;
 mod powerman;
 mod responder;
 mod runs;
+mod served;
 mod trio;
 mod watchdog;
 mod wrapped;

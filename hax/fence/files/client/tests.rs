@@ -40,3 +40,51 @@ async fn what_is_not_answered_is_withdrawn() {
     let ended = off(&device, late, &CancellationToken::new()).await;
     assert_eq!(ended.result, RunResult::Unreachable, "{ended:?}");
 }
+
+/// Names in a directory.
+fn names(dir: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().into_string().unwrap()
+    };
+    entries.map(name).collect()
+}
+
+/// Waits until the directory has only names of this kind, and one at least if `any`.
+async fn until_only(dir: &std::path::Path, any: bool, fits: impl Fn(&str) -> bool) {
+    let met = async {
+        loop {
+            let names = names(dir);
+            if names.iter().all(|name| fits(name)) && (!any || !names.is_empty()) {
+                return;
+            }
+            tokio::time::sleep(POLL / 10).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), met)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_withdrawn() {
+    for taken in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let device = device(root.path());
+        let (requests, config) = (device.request_dir.clone(), device.clone());
+        let run = tokio::spawn(async move {
+            let late = BootInstant::now().after(Duration::from_secs(60));
+            let (target, minute) = ("ssu1".parse().unwrap(), Duration::from_secs(60));
+            let never = CancellationToken::new();
+            run(&config, &target, Action::Off, minute, late, &never).await
+        });
+        until_only(&requests, true, |name| name.starts_with("ssu1-")).await;
+        if taken {
+            let name = &names(&requests)[0];
+            std::fs::rename(requests.join(name), root.path().join(name)).unwrap();
+        }
+        run.abort();
+        assert!(run.await.unwrap_err().is_cancelled());
+        until_only(&requests, taken, |name| taken && name.ends_with(".cancel")).await;
+    }
+}

@@ -1,27 +1,30 @@
 //! The responder: takes requests of `fence_recorder`, has the coordinator fence, and answers with what came
 //! of it.
 
+mod places;
 mod serve;
 pub mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::dir::DirError;
 use super::name::FileName;
+use super::nodes::NodePower;
 use super::watch::{Watch, drain};
 use crate::config::fence::FilesConfig;
 use crate::fence::FenceHandle;
-use store::{Store, Waiting};
+use crate::fence::model::NodeName;
+use places::Places;
+use store::{Store, Unusable, Waiting};
 
 /// Requests served at one time; more wait in their directory, and may expire there.
 pub const TAKEN_MAX: usize = 64;
@@ -60,16 +63,17 @@ pub struct Responder {
     config: FilesConfig,
     handle: FenceHandle,
     cancel: CancellationToken,
-    serving: BTreeSet<FileName>,
+    housekeeping: Duration,
     told: BTreeSet<String>,
 }
 
 impl Responder {
-    /// Whether the directories can be used, for the start and for the status of the daemon.
+    /// Makes the directories where they are missing, and looks whether they can be used, for the start of
+    /// the daemon. It waits for the disk.
     ///
     /// # Errors
-    /// Why not.
-    pub fn check(config: &FilesConfig) -> Result<(), DirError> {
+    /// Which key names one that cannot be, and why.
+    pub fn check(config: &FilesConfig) -> Result<(), Unusable> {
         Store::open(config).map(|_| ())
     }
 
@@ -80,11 +84,20 @@ impl Responder {
         handle: FenceHandle,
         cancel: CancellationToken,
     ) -> JoinHandle<()> {
+        Self::spawn_every(HOUSEKEEPING, config, handle, cancel)
+    }
+
+    fn spawn_every(
+        housekeeping: Duration,
+        config: FilesConfig,
+        handle: FenceHandle,
+        cancel: CancellationToken,
+    ) -> JoinHandle<()> {
         let responder = Self {
             config,
             handle,
             cancel,
-            serving: BTreeSet::new(),
+            housekeeping,
             told: BTreeSet::new(),
         };
         tokio::spawn(responder.run())
@@ -93,14 +106,20 @@ impl Responder {
     async fn run(mut self) {
         while !self.cancel.is_cancelled() {
             let config = self.config.clone();
-            match blocking(move || Store::open(&config)).await {
-                Some(Ok(store)) => self.serve(Arc::new(store)).await,
-                Some(Err(why)) => error!(%why, "no request files are served"),
+            let pause = match blocking(move || Store::open(&config)).await {
+                Some(Ok(store)) => {
+                    self.serve(Arc::new(store)).await;
+                    POLL
+                }
+                Some(Err(why)) => {
+                    error!(%why, "no request files are served");
+                    REOPEN
+                }
                 None => return,
-            }
+            };
             tokio::select! {
                 () = self.cancel.cancelled() => {}
-                () = sleep(REOPEN) => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -117,25 +136,27 @@ impl Responder {
             .into_fd()
             .and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE).ok());
         let stop = self.cancel.child_token();
-        let mut tasks = JoinSet::new();
-        let mut clean = Instant::now();
+        let mut places = Places::new(TAKEN_MAX);
+        let mut views = self.handle.views();
+        let (mut clean, mut published) = (Instant::now(), None);
         info!(directory = %self.config.request_dir.display(), "request files are served");
         loop {
-            if Instant::now() >= clean {
-                clean = Instant::now() + HOUSEKEEPING;
-                self.keep_house(&store).await;
+            let nodes = serve::nodes(&views.borrow_and_update());
+            let is_due = Instant::now() >= clean;
+            if is_due || published.as_ref() != Some(&nodes) {
+                publish(&store, nodes.clone()).await;
+                published = Some(nodes);
             }
-            self.scan(&store, &mut tasks, &stop).await;
+            if is_due {
+                clean = Instant::now() + self.housekeeping;
+                places.forgive();
+                keep_house(&store).await;
+            }
+            self.scan(&store, &mut places, &stop).await;
             tokio::select! {
                 () = self.cancel.cancelled() => break,
-                Some(served) = tasks.join_next() => {
-                    match served {
-                        Ok(name) => {
-                            self.serving.remove(&name);
-                        }
-                        Err(error) => error!(%error, "a request file is not served further"),
-                    }
-                }
+                () = places.next_over() => {}
+                Ok(()) = views.changed() => {}
                 () = changed(watch.as_ref()) => {
                     let store = Arc::clone(&store);
                     if blocking(move || store.has_moved()).await != Some(false) {
@@ -147,22 +168,16 @@ impl Responder {
         }
         // What a task has not come to is on disk.
         stop.cancel();
-        while tasks.join_next().await.is_some() {}
-        self.serving.clear();
+        places.all_over().await;
     }
 
-    async fn scan(
-        &mut self,
-        store: &Arc<Store>,
-        tasks: &mut JoinSet<FileName>,
-        stop: &CancellationToken,
-    ) {
-        let room = TAKEN_MAX.saturating_sub(self.serving.len());
+    async fn scan(&mut self, store: &Arc<Store>, places: &mut Places, stop: &CancellationToken) {
+        let room = places.room();
         if room == 0 {
             return;
         }
-        let ours = Arc::clone(store);
-        let Some(Ok((taken, others))) = blocking(move || take(&ours, room)).await else {
+        let (ours, known) = (Arc::clone(store), places.known());
+        let Some(Ok((taken, others))) = blocking(move || take(&ours, room, &known)).await else {
             warn!("the directory of request files cannot be read");
             return;
         };
@@ -172,31 +187,44 @@ impl Responder {
             }
         }
         for name in taken {
-            if self.serving.len() < TAKEN_MAX && self.serving.insert(name.clone()) {
-                let (store, handle) = (Arc::clone(store), self.handle.clone());
-                tasks.spawn(serve::serve(store, handle, name, stop.clone()));
-            }
-        }
-    }
-
-    async fn keep_house(&self, store: &Arc<Store>) {
-        let nodes = serve::nodes(&self.handle.view());
-        let store = Arc::clone(store);
-        let done =
-            blocking(move || serve::publish_nodes(&store, nodes).and_then(|()| store.clean()));
-        if let Some(Err(error)) = done.await {
-            warn!(%error, "old files of requests and responses cannot be removed");
+            let (store, handle) = (Arc::clone(store), self.handle.clone());
+            places.serve(&name, || {
+                serve::serve(store, handle, name.clone(), stop.clone())
+            });
         }
     }
 }
 
-/// Takes what waits. All that is taken is returned, that of before a restart, too.
-fn take(store: &Store, room: usize) -> std::io::Result<Waiting> {
-    let (waiting, others) = store.waiting(room)?;
-    for name in &waiting {
-        store.take(name)?;
+async fn publish(store: &Arc<Store>, nodes: BTreeMap<NodeName, NodePower>) {
+    let store = Arc::clone(store);
+    let done = blocking(move || serve::publish_nodes(&store, nodes));
+    if let Some(Err(error)) = done.await {
+        warn!(%error, "the state of the nodes cannot be published");
     }
-    Ok((store.taken()?, others))
+}
+
+async fn keep_house(store: &Arc<Store>) {
+    let store = Arc::clone(store);
+    if let Some(Err(error)) = blocking(move || store.clean()).await {
+        warn!(%error, "old files of requests and responses cannot be removed");
+    }
+}
+
+/// Takes what waits, as far as there is room beside what is taken and not `known` yet. All that is taken is
+/// returned, that of before a restart, too.
+fn take(store: &Store, room: usize, known: &BTreeSet<FileName>) -> std::io::Result<Waiting> {
+    let mut taken = store.taken()?;
+    taken.retain(|name| !known.contains(name));
+    let Some(room) = room.checked_sub(taken.len()).filter(|room| *room > 0) else {
+        return Ok((taken, Vec::new()));
+    };
+    let (waiting, others) = store.waiting(room)?;
+    for name in waiting {
+        if store.take(&name)? {
+            taken.push(name);
+        }
+    }
+    Ok((taken, others))
 }
 
 /// Until something has happened in the directory, or [`POLL`] is over.

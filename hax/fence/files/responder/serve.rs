@@ -27,13 +27,13 @@ const RECALL: Duration = Duration::from_secs(10);
 /// Pauses between tries that cannot be given up: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// Serves a request; its name when it is over, or when `stop` has come before.
+/// Serves a request until it is over, or `stop` has come.
 pub(super) async fn serve(
     store: Arc<Store>,
     handle: FenceHandle,
     name: FileName,
     stop: CancellationToken,
-) -> FileName {
+) {
     let served = async {
         let (ours, file) = (Arc::clone(&store), name.clone());
         let response = match blocking(move || ours.judge(&file)).await? {
@@ -42,7 +42,9 @@ pub(super) async fn serve(
                 action,
                 left,
             } => fence(&store, &handle, &name, &request, action, left).await,
-            Verdict::Late(request, action) => late(&store, &handle, &name, &request, action).await,
+            Verdict::Recall(request, else_say) => {
+                recall(&store, &handle, &name, &request, else_say).await
+            }
             Verdict::Refuse(response) => Some(response),
             Verdict::Answered => return finish(&store, &name).await,
             Verdict::Drop(why) => {
@@ -67,7 +69,6 @@ pub(super) async fn serve(
         () = stop.cancelled() => {}
         _ = served => {}
     }
-    name
 }
 
 async fn finish(store: &Arc<Store>, name: &FileName) -> Option<()> {
@@ -139,13 +140,13 @@ async fn fence(
     ))
 }
 
-/// A request that is too old to be asked: it may have been asked before the restart.
-async fn late(
+/// A request that must not be asked any more: it may have been asked before the restart.
+async fn recall(
     store: &Arc<Store>,
     handle: &FenceHandle,
     name: &FileName,
     request: &Request,
-    action: Action,
+    else_say: Response,
 ) -> Option<Response> {
     let mut views = handle.views();
     let recalled = timeout(RECALL, async {
@@ -158,11 +159,7 @@ async fn late(
     });
     match recalled.await.ok().flatten() {
         Some(op) => follow(store, handle, name, request, op).await,
-        None => Some(refusal(
-            name,
-            action.as_str(),
-            "expired before it was begun",
-        )),
+        None => Some(else_say),
     }
 }
 
@@ -207,20 +204,23 @@ async fn follow(
 ) -> Option<Response> {
     let ended = handle.ended(&op);
     tokio::pin!(ended);
-    let mut told = op != *name.id();
+    let (mut told, mut warned) = (op != *name.id(), false);
     loop {
         match timeout(LOOK, &mut ended).await {
             Ok(op) => return Some(outcome(name, request, &op?)),
             Err(_) if told => {}
             Err(_) if cancelled(store, name).await => {
-                told = true;
                 let by = By {
                     who: request.request_id.to_string(),
                     reason: "its recorder does not wait any more".to_owned(),
                 };
                 let id = op.clone();
-                if let Err(why) = handle.ask(|reply| Command::Cancel(id, by, reply)).await {
-                    warn!(request = %name, %why, "a withdrawn request goes on");
+                let cancelled = handle.ask(|reply| Command::Cancel(id, by, reply)).await;
+                // Without a quorum it is tried again.
+                told = !matches!(&cancelled, Err(why) if why.refusal == Refusal::NoQuorum);
+                if let (Err(why), false) = (cancelled, warned) {
+                    warned = true;
+                    warn!(request = %name, %why, "a request that nobody waits for goes on");
                 }
             }
             Err(_) => {}

@@ -33,6 +33,16 @@ pub struct Store {
     max_age: Duration,
 }
 
+/// A directory of `[fence.files]` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("fence.files.{key}: {why}")]
+pub struct Unusable {
+    /// The key that names it.
+    key: &'static str,
+    /// Why.
+    why: DirError,
+}
+
 /// Requests, and what is none: names of files, with the reason.
 pub type Waiting = (Vec<FileName>, Vec<(String, String)>);
 
@@ -48,8 +58,9 @@ pub enum Verdict {
         /// For how long it may still fire.
         left: Duration,
     },
-    /// It was asked too long ago; if the coordinator does not know of it, it expires.
-    Late(Request, Action),
+    /// It must not be asked any more, being too old, or because nobody waits. It may have been asked before a
+    /// restart; if the coordinator does not know of it, this is the response.
+    Recall(Request, Response),
     /// It never fires: this is the response.
     Refuse(Response),
     /// It has been answered; only the end is missing.
@@ -59,20 +70,23 @@ pub enum Verdict {
 }
 
 impl Store {
-    /// Opens the directories.
+    /// Opens the directories, and makes them where they are missing: those below /run are gone after a boot.
     ///
     /// # Errors
-    /// One is missing, or may be written by everybody.
-    pub fn open(config: &FilesConfig) -> Result<Self, DirError> {
-        let trust = || Trust(config.owners.clone());
-        let requests = Dir::open(&config.request_dir, trust())?;
-        let responses = Dir::open(&config.response_dir, trust())?;
-        requests.access()?;
-        responses.access()?;
-        let taken = requests.private(TAKEN_DIR)?;
+    /// One cannot be made or used, or may be written by everybody.
+    pub fn open(config: &FilesConfig) -> Result<Self, Unusable> {
+        let make = |path| {
+            let dir = Dir::make(path, Trust(config.owners.clone()))?;
+            dir.access()?;
+            Ok(dir)
+        };
+        let of = |key| move |why| Unusable { key, why };
+        let requests = make(&config.request_dir).map_err(of("request_dir"))?;
+        let responses = make(&config.response_dir).map_err(of("response_dir"))?;
+        let taken = requests.private(TAKEN_DIR);
         Ok(Self {
+            taken: taken.map_err(of("request_dir"))?,
             requests,
-            taken,
             responses,
             max_age: config.max_age,
         })
@@ -162,7 +176,8 @@ impl Store {
             return refuse(name, &request.action, &why);
         };
         if self.is_cancelled(name) {
-            return refuse(name, &request.action, "cancelled before it was begun");
+            let why = refusal(name, &request.action, "cancelled before it was begun");
+            return Verdict::Recall(request, why);
         }
         let says = seconds(&now()).and_then(|now| Ok(now - seconds(&request.timestamp)?));
         let (Some(written), Ok(says)) = (found.age, says) else {
@@ -178,7 +193,10 @@ impl Store {
                 action,
                 left,
             },
-            _ => Verdict::Late(request, action),
+            _ => {
+                let why = refusal(name, &request.action, "expired before it was begun");
+                Verdict::Recall(request, why)
+            }
         }
     }
 

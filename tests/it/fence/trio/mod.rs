@@ -10,7 +10,7 @@ mod nodes;
 mod orders;
 mod powered;
 mod processes;
-mod recording;
+pub(crate) mod recording;
 mod storm;
 mod topology;
 

@@ -44,6 +44,16 @@ fn refused(verdict: Verdict) -> String {
     }
 }
 
+fn recalled(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Recall(_, response) => {
+            assert!(!response.success);
+            response.message
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_request_is_taken_once_and_gone_on_with_after_any_step() {
     let place = place();
@@ -101,7 +111,7 @@ fn what_does_not_fit_never_fires() {
     let future = |it: &mut Request| it.timestamp = "2999-01-01T00:00:00Z".to_owned();
     assert!(refused(judge(&future)).contains("future"));
     let old = |it: &mut Request| it.timestamp = "2025-10-20T14:30:00Z".to_owned();
-    assert!(matches!(judge(&old), Verdict::Late(..)));
+    assert!(recalled(judge(&old)).contains("expired"));
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn a_mark_cancels_what_was_taken() {
     let name = put(&place.config.request_dir, &request(Action::Off));
     assert!(store.take(&name).unwrap());
     std::fs::write(place.config.request_dir.join(name.cancel_mark()), "").unwrap();
-    assert!(refused(store.judge(&name)).contains("cancelled"));
+    assert!(recalled(store.judge(&name)).contains("cancelled"));
     store.finish(&name).unwrap();
     assert!(!store.is_cancelled(&name));
 }
