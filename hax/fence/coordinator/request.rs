@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::command::bounded;
 use super::context::{Context, Failed, millis, now, unchanged, write};
+use crate::cluster::decode;
 use crate::fence::handle::{Ask, Refused, Taken};
 use crate::fence::model::{
     Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target, keys,
@@ -107,11 +108,8 @@ async fn asked_before(context: &Context, ask: &Ask) -> Result<Option<OpId>, Refu
         return Ok(None);
     };
     let kv = context.consul.kv().with(ReadOptions::consistent());
-    let pairs = kv
-        .list(keys::OPS)
-        .await
-        .map_err(|error| no_quorum(&error))?;
-    let view = FenceView::parse(&pairs.value);
+    let ops = async { decode(kv.listing(keys::OPS).await?.value, FenceView::parse_listing).await };
+    let view = ops.await.map_err(|error| no_quorum(&error))?;
     let mut ops = view.ops.into_values().map(|op| op.value);
     let serves = |op: &Operation| {
         let same = |origin: &Origin| origin.source == ask.source && origin.who == ask.who;

@@ -9,6 +9,7 @@ mod orders;
 mod powered;
 mod recording;
 mod topology;
+mod unreadable;
 
 use cluster::{QUICK, Shape, Trio, operation};
 use recording::Line;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use hax::fence::model::{Action, Outcome};
 use serde_json::json;
 
-use super::{Line, QUICK, Shape, Trio};
+use super::{Line, QUICK, Shape, Trio, unreadable};
 
 /// `pdu`, for many at one time; `single`, for one; `late`, after a second.
 fn shape() -> Shape {
@@ -32,6 +32,7 @@ async fn requests_are_done_once_each_by_a_peer_that_is_not_the_target() {
     merged_or_after_another(&trio).await;
     one_at_a_time(&trio).await;
     delayed(&trio).await;
+    unreadable::ends_and_lets_nobody_in(&trio).await;
     trio.agents.no_overlap();
 }
 
