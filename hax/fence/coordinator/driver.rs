@@ -1,4 +1,4 @@
-//! The driver: takes the decisions of the operations that are this node's (`rfc/12-fencing.md`, "An
+//! The driver: takes the decisions of the operations that are this node's (`rfc/13-fencing-protocol.md`, "An
 //! operation"). Every decision is one transaction with a check-and-set of the operation, so it does no
 //! harm if two nodes think that it is theirs.
 

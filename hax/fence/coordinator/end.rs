@@ -1,4 +1,4 @@
-//! What is written beside an operation that ends (`rfc/12-fencing.md`, "An operation").
+//! What is written beside an operation that ends (`rfc/13-fencing-protocol.md`, "An operation").
 
 use consul_client::{Index, TxnOp};
 

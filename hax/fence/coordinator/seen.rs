@@ -1,5 +1,5 @@
 //! Since when this daemon has seen the open attempts as they are, by its own clock: all that the protocol
-//! measures (`rfc/12-fencing.md`, "The lost delegate").
+//! measures (`rfc/13-fencing-protocol.md`, "The lost delegate").
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The decisions of the fencing protocol (`rfc/12-fencing.md`, "An operation"): pure functions of
+//! The decisions of the fencing protocol (`rfc/13-fencing-protocol.md`, "An operation"): pure functions of
 //! records, without clock and without I/O. What they return becomes true only by a transaction with
 //! check-and-set, so it does not matter who else has decided the same at the same time.
 //!

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::recording::{Agents, Line};
 use crate::common::consul::{Consul, Settings as Servers};
+use crate::faults::proxy::Proxy;
 use crate::harness::{Bridge, Cluster, Settings, Until, eventually};
 
 /// Whoever gathers agents for a cluster of servers does so alone: half a cluster would wait for the
@@ -22,6 +23,8 @@ pub(crate) struct Trio {
     pub(crate) agents: Agents,
     pub(crate) bridges: Vec<Bridge>,
     pub(crate) nodes: Vec<Cluster>,
+    /// On the way of each hax to its server, if they were asked for.
+    pub(crate) proxies: Vec<Proxy>,
 }
 
 /// How a trio is configured.
@@ -35,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) usable: usize,
     /// More keys, as TOML writes them.
     pub(crate) keys: Vec<(&'static str, &'static str)>,
+    /// There is a proxy between each hax and its server.
+    pub(crate) proxied: bool,
 }
 
 /// A device that answers within seconds, or has failed.
@@ -54,6 +59,7 @@ impl Shape {
             devices,
             others: Vec::new(),
             keys: Vec::new(),
+            proxied: false,
         }
     }
 
@@ -88,13 +94,21 @@ impl Trio {
         drop(gathering);
         let agents = Agents::new();
         let mut bridges = Vec::new();
+        let mut proxies = Vec::new();
         for node in &nodes {
-            bridges.push(Bridge::start_with(node, settings(shape, &agents, &node.node)).await);
+            let mut settings = settings(shape, &agents, &node.node);
+            if shape.proxied {
+                let proxy = Proxy::start(node.consul.address()).await;
+                settings = settings.with("consul.address", format!("'http://{}'", proxy.address));
+                proxies.push(proxy);
+            }
+            bridges.push(Bridge::start_with(node, settings).await);
         }
         let trio = Self {
             agents,
             bridges,
             nodes,
+            proxies,
         };
         trio.wait_peers(0, shape.usable).await;
         trio

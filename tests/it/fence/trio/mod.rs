@@ -4,11 +4,13 @@
 mod cluster;
 mod faults;
 mod guarded;
+mod loss;
 mod lost;
 mod orders;
 mod powered;
 mod recording;
 mod topology;
+mod unfence;
 mod unreadable;
 
 use cluster::{QUICK, Shape, Trio, operation};
