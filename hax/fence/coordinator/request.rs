@@ -205,6 +205,10 @@ async fn place(
             Err(Failed::Away(_)) => tokio::time::sleep(TRY_AGAIN).await,
         }
     }
+    // It may have been committed by a try whose answer was lost, and have ended since.
+    if known_operation(context, &op.id).await?.is_some() {
+        return Ok(Found::Created);
+    }
     let read = context
         .read(&key)
         .await
@@ -214,14 +218,7 @@ async fn place(
     };
     let id = pair.text().ok().and_then(|id| id.parse::<OpId>().ok());
     let id = id.ok_or_else(|| unreadable(&key))?;
-    if id == op.id {
-        return Ok(Found::Created);
-    }
-    let there = context.operation(&id).await.map_err(|error| match error {
-        Error::Decode { .. } => unreadable(&keys::op(&id)),
-        error => no_quorum(&error),
-    })?;
-    let Some(there) = there else {
+    let Some(there) = known_operation(context, &id).await? else {
         // Its record was removed by hand. Whoever still runs it holds the lock, or has lost it.
         let _ = context
             .commit(&[TxnOp::delete_cas(key, pair.modify_index)])
@@ -235,6 +232,18 @@ async fn place(
         return Ok(Found::Other(id));
     }
     join(context, ask, there).await
+}
+
+/// A consistent read of an operation.
+async fn known_operation(
+    context: &Context,
+    id: &OpId,
+) -> Result<Option<Stored<Operation>>, Refused> {
+    let read = context.operation(id).await;
+    read.map_err(|error| match error {
+        Error::Decode { .. } => unreadable(&keys::op(id)),
+        error => no_quorum(&error),
+    })
 }
 
 /// That the target has had no success since the view, in which there is none that would be the answer:
