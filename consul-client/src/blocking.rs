@@ -16,6 +16,7 @@ use crate::client::{Client, Consistency, Index, ReadOptions, Response};
 use crate::error::Error;
 use crate::health::StateFilter;
 use crate::kv::KvPair;
+use crate::listing::Listing;
 use crate::retry::{Delays, RetryPolicy};
 use crate::types::{HealthCheck, Node, ServiceEntry};
 
@@ -107,6 +108,13 @@ impl Watcher {
     pub fn kv_prefix(&self, prefix: impl Into<String>) -> Watch<Vec<KvPair>> {
         self.follow(prefix.into(), |client, read, prefix| async move {
             client.kv().with(read).list(&prefix).await
+        })
+    }
+
+    /// Like [`kv_prefix`](Self::kv_prefix), for large prefixes: the pairs are decoded by the caller.
+    pub fn kv_listing(&self, prefix: impl Into<String>) -> Watch<Listing> {
+        self.follow(prefix.into(), |client, read, prefix| async move {
+            client.kv().with(read).listing(&prefix).await
         })
     }
 

@@ -31,6 +31,8 @@ pub struct PairRef<'a> {
     pub value: &'a [u8],
     /// Index of the key's last change.
     pub modify_index: Index,
+    /// The session that holds the key.
+    pub session: Option<&'a str>,
 }
 
 impl Listing {
@@ -70,6 +72,9 @@ struct Encoded<'a> {
     value: Option<&'a str>,
     #[serde(default)]
     modify_index: Index,
+    /// A UUID: nothing to escape either.
+    #[serde(default)]
+    session: Option<&'a str>,
 }
 
 struct Pairs<F>(F);
@@ -100,6 +105,7 @@ impl<'de, F: FnMut(PairRef<'_>)> Visitor<'de> for Pairs<F> {
                 key: &pair.key,
                 value: &value,
                 modify_index: pair.modify_index,
+                session: pair.session,
             });
         }
         Ok(())
@@ -110,7 +116,9 @@ impl<'de, F: FnMut(PairRef<'_>)> Visitor<'de> for Pairs<F> {
 mod tests {
     use super::*;
 
-    fn visited(body: &str) -> Result<Vec<(String, Vec<u8>, u64)>, Error> {
+    type Pair = (String, Vec<u8>, u64, Option<String>);
+
+    fn visited(body: &str) -> Result<Vec<Pair>, Error> {
         let listing = Listing::new("/v1/kv/a".to_owned(), Some(body.as_bytes().to_vec()));
         let mut pairs = Vec::new();
         listing.for_each(|pair| {
@@ -118,6 +126,7 @@ mod tests {
                 pair.key.to_owned(),
                 pair.value.to_vec(),
                 pair.modify_index.0,
+                pair.session.map(str::to_owned),
             ));
         })?;
         Ok(pairs)
@@ -129,8 +138,8 @@ mod tests {
                         "CreateIndex":3,"ModifyIndex":4},
                        {"Key":"b","Value":null,"Session":"x"}]"#;
         let expected = [
-            ("a/1\"".to_owned(), vec![0, 255], 4),
-            ("b".to_owned(), vec![], 0),
+            ("a/1\"".to_owned(), vec![0, 255], 4, None),
+            ("b".to_owned(), vec![], 0, Some("x".to_owned())),
         ];
         assert_eq!(visited(body).unwrap(), expected);
     }

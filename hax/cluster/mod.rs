@@ -18,6 +18,7 @@ pub use hare_state::HareState;
 pub use leader::{LEADER_KEY, Leader, LeaderStatus, LeaderTask, Standing};
 pub use part::Detail;
 pub use process::{ProcessTable, StoredStatus};
+pub(crate) use read::decode;
 pub use relations::Relations;
 pub use service_id::process_of_service_id;
 pub use snapshot::{Failing, Snapshot};

@@ -2,6 +2,7 @@
 //! (`rfc/9-view.md`).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use consul_client::{Client, Error, Index, Kv, ReadOptions, Response, StateFilter, WatchOptions};
@@ -43,9 +44,9 @@ pub(super) enum Part {
 /// The content of a part.
 #[derive(Debug)]
 pub(super) enum Piece {
-    Conf(ConfTree),
-    Processes(ProcessTable),
-    Failing(Failing),
+    Conf(Arc<ConfTree>),
+    Processes(Arc<ProcessTable>),
+    Failing(Arc<Failing>),
 }
 
 /// Where in the history of Consul a part stands.
@@ -164,10 +165,10 @@ impl Look<'_> {
         }
         let Response { value, index, .. } = self.kv().listing(prefix).await?;
         let piece = match part {
-            Part::Processes => Piece::Processes(read::decode(value, read::table).await?),
+            Part::Processes => Piece::Processes(read::decode(value, read::table).await?.into()),
             _ => Piece::Conf(match self.detail {
-                Detail::States => read::decode(value, read::tree).await?,
-                Detail::Relations => read::decode(value, read::related_tree).await?,
+                Detail::States => read::decode(value, read::tree).await?.into(),
+                Detail::Relations => read::decode(value, read::related_tree).await?.into(),
             }),
         };
         let mark = Mark {
@@ -188,7 +189,7 @@ impl Look<'_> {
         {
             return Ok(Found::Same(mark));
         }
-        Ok(self.found(mark, Piece::Failing(read::failing(&value))))
+        Ok(self.found(mark, Piece::Failing(read::failing(&value).into())))
     }
 
     /// The index of the last change of any key; `None` if somebody has written [`NO_KEY`].
@@ -232,9 +233,9 @@ impl Piece {
     /// Makes this the part's content.
     pub(super) fn put(self, snapshot: &mut Snapshot) {
         match self {
-            Self::Conf(tree) => snapshot.tree = tree.into(),
-            Self::Processes(table) => snapshot.processes = table.into(),
-            Self::Failing(failing) => snapshot.failing = failing.into(),
+            Self::Conf(tree) => snapshot.tree = tree,
+            Self::Processes(table) => snapshot.processes = table,
+            Self::Failing(failing) => snapshot.failing = failing,
         }
     }
 }

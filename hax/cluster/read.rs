@@ -12,7 +12,7 @@ const INLINE_MAX: usize = 64 * 1024;
 ///
 /// # Errors
 /// [`Error::Decode`], also when the runtime is being stopped.
-pub(super) async fn decode<T: Send + 'static>(
+pub(crate) async fn decode<T: Send + 'static>(
     listing: Listing,
     decoder: fn(&Listing) -> Result<T, Error>,
 ) -> Result<T, Error> {

@@ -130,10 +130,11 @@ fn class(error: &Survives) -> RunResult {
 }
 
 fn ended(result: RunResult, evidence: &str, begin: Instant) -> Ended {
-    let end = evidence.floor_char_boundary(EVIDENCE_MAX);
+    let end = EVIDENCE_MAX.min(evidence.len());
+    let whole = (0..=end).rev().find_map(|end| evidence.get(..end));
     Ended {
         result,
-        evidence: evidence.get(..end).unwrap_or_default().to_owned(),
+        evidence: whole.unwrap_or_default().to_owned(),
         took_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consul_client::{Index, KvPair, SessionId};
+use consul_client::{Error, Index, KvPair, Listing, PairRef, SessionId};
 use halink::Fid;
 use serde::de::DeserializeOwned;
 
@@ -59,11 +59,24 @@ impl FenceView {
     pub fn parse<'a>(pairs: impl IntoIterator<Item = &'a KvPair>) -> Self {
         let mut view = Self::default();
         for pair in pairs {
-            if let Err(why) = view.add(pair) {
-                view.malformed.insert(pair.key.clone(), why);
-            }
+            view.put(&PairRef {
+                key: &pair.key,
+                value: &pair.value,
+                modify_index: pair.modify_index,
+                session: pair.session.as_ref().map(SessionId::as_str),
+            });
         }
         view
+    }
+
+    /// Reads a listing of `fence/`.
+    ///
+    /// # Errors
+    /// [`Error::Decode`]: it is no listing. A pair that cannot be read is [`malformed`](Self::malformed).
+    pub fn parse_listing(listing: &Listing) -> Result<Self, Error> {
+        let mut view = Self::default();
+        listing.for_each(|pair| view.put(&pair))?;
+        Ok(view)
     }
 
     /// The operation of a target that has not ended.
@@ -72,7 +85,13 @@ impl FenceView {
         self.ops.get(id)
     }
 
-    fn add(&mut self, pair: &KvPair) -> Result<(), String> {
+    fn put(&mut self, pair: &PairRef<'_>) {
+        if let Err(why) = self.add(pair) {
+            self.malformed.insert(pair.key.to_owned(), why);
+        }
+    }
+
+    fn add(&mut self, pair: &PairRef<'_>) -> Result<(), String> {
         let Some((kind, name)) = pair
             .key
             .strip_prefix(keys::PREFIX)
@@ -85,12 +104,18 @@ impl FenceView {
                 self.ops.insert(named(name)?, stored(pair)?);
             }
             "active" => {
-                let id = pair.text().ok().and_then(|id| id.parse().ok());
+                let target = named(name)?;
+                let id = std::str::from_utf8(pair.value).map_err(|error| error.to_string());
+                let id = id.and_then(|id| {
+                    let id = id.parse::<OpId>();
+                    id.map_err(|error| format!("the number of its operation: {error}"))
+                });
                 let stored = Stored {
-                    value: id,
+                    value: id.as_ref().ok().cloned(),
                     index: pair.modify_index,
                 };
-                self.active.insert(named(name)?, stored);
+                self.active.insert(target, stored);
+                id?;
             }
             "nodes" => {
                 self.nodes.insert(named(name)?, stored(pair)?);
@@ -101,13 +126,13 @@ impl FenceView {
             "peers" => {
                 let peer = Peer {
                     record: stored(pair)?.value,
-                    session: pair.session.clone(),
+                    session: session(pair)?,
                 };
                 self.peers.insert(named(name)?, peer);
             }
             "lock" => {
-                if let Some(session) = &pair.session {
-                    self.locks.insert(named(name)?, session.clone());
+                if let Some(session) = session(pair)? {
+                    self.locks.insert(named(name)?, session);
                 }
             }
             "guard" => {
@@ -132,9 +157,14 @@ fn named<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str) -> Result<T, 
     name.parse().map_err(|error| format!("its name: {error}"))
 }
 
-fn stored<T: DeserializeOwned>(pair: &KvPair) -> Result<Stored<T>, String> {
+fn session(pair: &PairRef<'_>) -> Result<Option<SessionId>, String> {
+    let session = pair.session.map(str::parse).transpose();
+    session.map_err(|error| format!("its session: {error}"))
+}
+
+fn stored<T: DeserializeOwned>(pair: &PairRef<'_>) -> Result<Stored<T>, String> {
     Ok(Stored {
-        value: pair.json().map_err(|error| error.to_string())?,
+        value: serde_json::from_slice(pair.value).map_err(|error| error.to_string())?,
         index: pair.modify_index,
     })
 }
@@ -156,6 +186,7 @@ mod tests {
     fn what_cannot_be_read_is_named_and_hides_nothing_else() {
         let bad = [
             "fence/ops/x",
+            "fence/active/n1",
             "fence/ops/0190a8e6-0000-7000-8000-000000000000",
             "fence/nodes/n1",
             "fence/nodes/-",
@@ -173,7 +204,30 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(named, expected);
         assert_eq!(view.nodes.len(), 1);
+        // It is known that something is active, though not what.
+        let target = "n1".parse().unwrap();
+        assert_eq!(view.active[&target].value, None);
+        assert_eq!(view.active[&target].index, Index(7));
         // The guard can still be written.
         assert_eq!(view.guard.index, Index(7));
+    }
+
+    #[test]
+    fn a_listing_reads_like_its_pairs() {
+        let session = "b4b7e6b4-5b9f-4d5c-8f4b-5d0f3d5f3c11";
+        let pairs = serde_json::json!([
+            { "Key": "fence/nodes/n2", "Value": "eyAiZXBvY2giOiAzIH0=", "ModifyIndex": 4 },
+            { "Key": "fence/peers/n1", "Value": "e30=", "ModifyIndex": 5, "Session": session },
+            { "Key": "fence/lock/n1", "Value": "", "ModifyIndex": 6, "Session": session },
+            { "Key": "fence/slots/pdu/0", "Value": null, "ModifyIndex": 6, "Session": session },
+            { "Key": "fence/guard", "Value": "Ww==", "ModifyIndex": 8 },
+        ]);
+        let listing = Listing::new("fence/".to_owned(), Some(pairs.to_string().into_bytes()));
+        let pairs: Vec<KvPair> = serde_json::from_value(pairs).unwrap();
+        let view = FenceView::parse_listing(&listing).unwrap();
+        assert_eq!(view, FenceView::parse(&pairs));
+        assert_eq!(view.nodes.len() + view.peers.len() + view.locks.len(), 3);
+        assert_eq!((view.slots.len(), view.malformed.len()), (1, 1));
+        assert!(FenceView::parse_listing(&Listing::new(String::new(), Some(vec![b'{']))).is_err());
     }
 }

@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use consul_client::Error;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::context::{Context, Failed, now, unchanged, write};
 use super::delay;
+use super::end::NodeNow;
 use super::locks::Locks;
 use super::session::Lease;
 use super::slots::Slots;
 use crate::fence::executor::{BootInstant, Run};
-use crate::fence::model::{
-    AttemptState, Ended, NodeRecord, OpId, Operation, RunResult, Step, Target, keys,
-};
-use crate::fence::protocol;
-
-/// **start** must be answered within this time from before it was sent, and the agent spawned.
-pub(super) const START_WINDOW: Duration = Duration::from_secs(2);
+use crate::fence::model::{AttemptState, Ended, OpId, Operation, RunResult, Step, Target, keys};
+use crate::fence::protocol::{self, START_WINDOW};
 
 /// Between two tries for a lock, and after a failure.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -138,12 +135,16 @@ impl Job {
         while !self.cancel.is_cancelled() && (unclear || self.is_wanted()) {
             let read = async {
                 let op = self.context.operation(&self.id).await?;
-                let key = keys::node(self.target.node());
-                Ok::<_, consul_client::Error>((op, self.context.record::<NodeRecord>(&key).await?))
+                Ok((op, self.context.node(self.target.node()).await?))
             };
             let (op, node) = match read.await {
                 Ok((Some(op), node)) => (op, node),
                 Ok((None, _)) => return None,
+                // The driver does not see it any more either. Nothing was spawned.
+                Err(error @ Error::Decode { .. }) => {
+                    warn!(op = %self.id, %error, "an attempt is let go");
+                    return None;
+                }
                 Err(error) => {
                     warn!(op = %self.id, %error, "an attempt cannot start yet");
                     self.pause(TRY_AGAIN).await;
@@ -161,16 +162,23 @@ impl Job {
                 _ => return None,
             }
             let epoch = op.value.plan.as_ref().map(|plan| plan.epoch);
-            if epoch != Some(node.value.epoch) {
-                let why = "the node has been fenced since the plan was made";
-                warn!(op = %self.id, ?epoch, now = node.value.epoch, why);
-                let runs = self.all(RunResult::Refused, why);
-                let record = protocol::decline(&op.value, self.attempt, runs)?;
-                if let Err(error) = self.context.commit(&[write(&record, op.index)]).await {
-                    debug!(op = %self.id, %error, "an attempt is left to its driver");
+            let checked = match node {
+                NodeNow::Read(node) if Some(node.value.epoch) == epoch => Ok(node.index),
+                NodeNow::Read(_) => Err("the node has been fenced since the plan was made"),
+                NodeNow::Unreadable(_) => Err("the record of the node cannot be read"),
+            };
+            let index = match checked {
+                Ok(index) => index,
+                Err(why) => {
+                    warn!(op = %self.id, ?epoch, why, "an attempt is not started");
+                    let runs = self.all(RunResult::Refused, why);
+                    let record = protocol::decline(&op.value, self.attempt, runs)?;
+                    if let Err(error) = self.context.commit(&[write(&record, op.index)]).await {
+                        debug!(op = %self.id, %error, "an attempt is left to its driver");
+                    }
+                    return None;
                 }
-                return None;
-            }
+            };
             let record = protocol::start(&op.value, self.attempt, session, now())?;
             let mut ops = locks.checks();
             let own = keys::peer(&self.context.me);
@@ -178,7 +186,7 @@ impl Job {
                 own,
                 self.lease.id.clone(),
             ));
-            ops.push(unchanged(keys::node(self.target.node()), node.index));
+            ops.push(unchanged(keys::node(self.target.node()), index));
             ops.push(write(&record, op.index));
             let start_by = BootInstant::now().after(START_WINDOW);
             let committed = tokio::time::timeout(START_WINDOW, self.context.commit(&ops)).await;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::end::NodeNow;
 use super::follower::Nodes;
 use super::session::Lease;
 use crate::config::fence::FenceConfig;
@@ -70,6 +71,18 @@ impl Context {
                 index: pair.modify_index,
             }),
         }
+    }
+
+    /// A consistent read of a node's record.
+    pub(super) async fn node(&self, node: &NodeName) -> Result<NodeNow, Error> {
+        let Some(pair) = self.read(&keys::node(node)).await? else {
+            return Ok(NodeNow::Read(Stored::default()));
+        };
+        let index = pair.modify_index;
+        Ok(match pair.json() {
+            Ok(value) => NodeNow::Read(Stored { value, index }),
+            Err(_) => NodeNow::Unreadable(index),
+        })
     }
 
     /// A consistent read of an operation.

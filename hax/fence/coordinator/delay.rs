@@ -1,4 +1,4 @@
-//! Delays before a step (`rfc/12-fencing.md`, "Order of attempts").
+//! Delays before a step (`rfc/13-fencing-protocol.md`, "Order of attempts").
 
 use std::time::Duration;
 

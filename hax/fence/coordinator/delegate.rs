@@ -1,4 +1,4 @@
-//! The delegate: takes the attempts that are delegated to this node (`rfc/12-fencing.md`, "The run").
+//! The delegate: takes the attempts that are delegated to this node (`rfc/13-fencing-protocol.md`, "The run").
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

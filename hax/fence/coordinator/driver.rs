@@ -1,4 +1,4 @@
-//! The driver: takes the decisions of the operations that are this node's (`rfc/12-fencing.md`, "An
+//! The driver: takes the decisions of the operations that are this node's (`rfc/13-fencing-protocol.md`, "An
 //! operation"). Every decision is one transaction with a check-and-set of the operation, so it does no
 //! harm if two nodes think that it is theirs.
 
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::activate::{self, Activation};
 use super::context::{Context, Failed, now, write};
-use super::end;
+use super::end::{self, NodeNow};
 use super::seen::Seen;
 use crate::fence::executor::BootInstant;
 use crate::fence::gate::{self, Verdict};
@@ -211,9 +211,14 @@ impl Driver {
     }
 
     async fn end(&self, view: &FenceView, next: Operation, index: Index) -> Result<(), Failed> {
-        let node = view.nodes.get(next.target.node()).cloned();
+        let node = next.target.node();
+        let known = if view.malformed.contains_key(&keys::node(node)) {
+            self.context.node(node).await.map_err(Failed::Away)?
+        } else {
+            NodeNow::Read(view.nodes.get(node).cloned().unwrap_or_default())
+        };
         let mut ops = vec![TxnOp::delete(keys::active(&next.target))];
-        ops.extend(end::success(&node.unwrap_or_default(), &next));
+        ops.extend(end::success(&known, &next));
         ops.push(write(&next, index));
         self.context.commit(&ops).await?;
         if let Some(end) = next.ended() {

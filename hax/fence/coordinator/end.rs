@@ -1,6 +1,6 @@
-//! What is written beside an operation that ends (`rfc/12-fencing.md`, "An operation").
+//! What is written beside an operation that ends (`rfc/13-fencing-protocol.md`, "An operation").
 
-use consul_client::TxnOp;
+use consul_client::{Index, TxnOp};
 
 use super::context::json;
 use crate::fence::model::{
@@ -8,15 +8,43 @@ use crate::fence::model::{
 };
 use crate::fence::{Stored, protocol};
 
+/// The record of a node, as it was read.
+#[derive(Debug)]
+pub(super) enum NodeNow {
+    /// What it says; index 0 and the default without one.
+    Read(Stored<NodeRecord>),
+    /// It is there, and this hax cannot read it: written by another version, or by hand.
+    Unreadable(Index),
+}
+
 /// The operation of **end** beside the operation's own record and `active/<t>`: what a success means for
-/// its target. `stored` is the record of the target's node.
-pub(super) fn success(stored: &Stored<NodeRecord>, op: &Operation) -> Option<TxnOp> {
+/// its target. `node` is the record of the target's node.
+///
+/// One that cannot be read is overwritten by a fence: the operation has to end, and the epoch of its plan
+/// was checked by each start. The node is quarantined then, for nobody knows whether it was. An `on` leaves
+/// it as it is: what it says may be what keeps the node out.
+pub(super) fn success(node: &NodeNow, op: &Operation) -> Option<TxnOp> {
     if !op.ended()?.outcome.is_success() {
         return None;
     }
-    if let Some(next) = protocol::node_after(op, &stored.value, op.before.boot_id.clone()) {
-        let key = keys::node(op.target.node());
-        return Some(TxnOp::cas(key, json(&next), stored.index));
+    let key = keys::node(op.target.node());
+    let (record, index) = match node {
+        NodeNow::Read(stored) => (stored.value.clone(), stored.index),
+        NodeNow::Unreadable(_) if op.target.process().is_none() && !op.action.fences() => {
+            return None;
+        }
+        NodeNow::Unreadable(index) => {
+            let why = format!("{key} could not be read when it was fenced");
+            let record = NodeRecord {
+                epoch: op.plan.as_ref().map_or(0, |plan| plan.epoch),
+                quarantined: Some(why),
+                ..NodeRecord::default()
+            };
+            (record, *index)
+        }
+    };
+    if let Some(next) = protocol::node_after(op, &record, op.before.boot_id.clone()) {
+        return Some(TxnOp::cas(key, json(&next), index));
     }
     let process = op.target.process().filter(|_| op.action.fences())?;
     let record = ProcessRecord {

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consul_client::{Client, WatchOptions};
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::cluster::decode;
 use crate::fence::FenceView;
 use crate::fence::model::{NodeName, keys};
+
+/// After an answer that cannot be read.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The nodes of the catalog with their metadata.
 pub(super) type Nodes = BTreeMap<NodeName, BTreeMap<String, String>>;
@@ -21,18 +27,34 @@ pub(super) async fn follow_view(
     views: watch::Sender<Arc<FenceView>>,
     cancel: CancellationToken,
 ) {
-    let mut pairs = consul
-        .watch(WatchOptions::default())
-        .kv_prefix(keys::PREFIX);
+    let watch = || {
+        consul
+            .watch(WatchOptions::default())
+            .kv_listing(keys::PREFIX)
+    };
+    let mut listings = watch();
     let mut malformed = BTreeMap::new();
     loop {
         let item = tokio::select! {
             () = cancel.cancelled() => return,
-            item = pairs.next() => item,
+            item = listings.next() => item,
         };
         match item {
-            Some(Ok(pairs)) => {
-                let view = FenceView::parse(&pairs.value);
+            Some(Ok(listing)) => {
+                let read = decode(listing.value, FenceView::parse_listing);
+                let view = match cancel.run_until_cancelled(read).await {
+                    None => return,
+                    Some(Ok(view)) => view,
+                    Some(Err(error)) => {
+                        // For the watch it was an answer: only a new one gets another without a change.
+                        warn!(%error, "an answer about fence/ cannot be read");
+                        if cancel.run_until_cancelled(sleep(TRY_AGAIN)).await.is_none() {
+                            return;
+                        }
+                        listings = watch();
+                        continue;
+                    }
+                };
                 for (key, why) in &view.malformed {
                     if malformed.get(key) != Some(why) {
                         warn!(

@@ -94,13 +94,12 @@ async fn record_confirmed(
         before,
         attempts: Vec::new(),
     };
-    let key = keys::node(target.node());
-    let node = context.record::<NodeRecord>(&key).await;
+    let node = context.node(target.node()).await.map_err(Failed::Away)?;
     let mut ops = vec![
         unchanged(keys::active(target), Index(0)),
         write(&op, Index(0)),
     ];
-    ops.extend(end::success(&node.map_err(Failed::Away)?, &op));
+    ops.extend(end::success(&node, &op));
     context.commit(&ops).await
 }
 
@@ -130,8 +129,7 @@ async fn ask_end(context: &Context, id: &OpId, by: &By, outcome: Outcome) -> Res
             ops.push(write(&next, stored.index));
         } else {
             let next = end::as_asked(&stored.value, end);
-            let key = keys::node(next.target.node());
-            let node = context.record::<NodeRecord>(&key).await;
+            let node = context.node(next.target.node()).await;
             let node = node.map_err(|error| no_quorum(&error))?;
             ops.push(TxnOp::delete(keys::active(&next.target)));
             ops.extend(end::success(&node, &next));

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::command::bounded;
 use super::context::{Context, Failed, millis, now, unchanged, write};
+use crate::cluster::decode;
 use crate::fence::handle::{Ask, Refused, Taken};
 use crate::fence::model::{
     Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target, keys,
@@ -107,11 +108,8 @@ async fn asked_before(context: &Context, ask: &Ask) -> Result<Option<OpId>, Refu
         return Ok(None);
     };
     let kv = context.consul.kv().with(ReadOptions::consistent());
-    let pairs = kv
-        .list(keys::OPS)
-        .await
-        .map_err(|error| no_quorum(&error))?;
-    let view = FenceView::parse(&pairs.value);
+    let ops = async { decode(kv.listing(keys::OPS).await?.value, FenceView::parse_listing).await };
+    let view = ops.await.map_err(|error| no_quorum(&error))?;
     let mut ops = view.ops.into_values().map(|op| op.value);
     let serves = |op: &Operation| {
         let same = |origin: &Origin| origin.source == ask.source && origin.who == ask.who;
@@ -207,6 +205,10 @@ async fn place(
             Err(Failed::Away(_)) => tokio::time::sleep(TRY_AGAIN).await,
         }
     }
+    // It may have been committed by a try whose answer was lost, and have ended since.
+    if known_operation(context, &op.id).await?.is_some() {
+        return Ok(Found::Created);
+    }
     let read = context
         .read(&key)
         .await
@@ -216,14 +218,7 @@ async fn place(
     };
     let id = pair.text().ok().and_then(|id| id.parse::<OpId>().ok());
     let id = id.ok_or_else(|| unreadable(&key))?;
-    if id == op.id {
-        return Ok(Found::Created);
-    }
-    let there = context.operation(&id).await.map_err(|error| match error {
-        Error::Decode { .. } => unreadable(&keys::op(&id)),
-        error => no_quorum(&error),
-    })?;
-    let Some(there) = there else {
+    let Some(there) = known_operation(context, &id).await? else {
         // Its record was removed by hand. Whoever still runs it holds the lock, or has lost it.
         let _ = context
             .commit(&[TxnOp::delete_cas(key, pair.modify_index)])
@@ -237,6 +232,18 @@ async fn place(
         return Ok(Found::Other(id));
     }
     join(context, ask, there).await
+}
+
+/// A consistent read of an operation.
+async fn known_operation(
+    context: &Context,
+    id: &OpId,
+) -> Result<Option<Stored<Operation>>, Refused> {
+    let read = context.operation(id).await;
+    read.map_err(|error| match error {
+        Error::Decode { .. } => unreadable(&keys::op(id)),
+        error => no_quorum(&error),
+    })
 }
 
 /// That the target has had no success since the view, in which there is none that would be the answer:

@@ -66,3 +66,85 @@ fn excess(config: &FenceConfig, view: &FenceView, at: UnixMillis) -> Vec<(OpId, 
         .map(|(_, (_, id, index))| (id.clone(), index))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::fence::Stored;
+    use serde_json::json;
+
+    /// Three operations that have ended are kept, none for longer than an hour.
+    fn config() -> FenceConfig {
+        let text = r#"
+            [ha]
+            process = "0x7200000000000001:0x0"
+            ha_service = "0x7300000000000001:0x0"
+            rm_service = "0x7300000000000001:0x1"
+            endpoint = "unix:/run/hax"
+            [node]
+            name = "n1"
+            [fence]
+            enabled = true
+            history_max = 10
+            history_age = "1h"
+        "#;
+        let mut config = Config::from_toml("hax.toml", text).unwrap().fence.unwrap();
+        config.history_max = 3;
+        config
+    }
+
+    /// An operation with this number; none: it has not ended.
+    fn add(view: &mut FenceView, number: u8, ended: Option<u64>) -> OpId {
+        let id = format!("0190a8e6-0000-7000-8000-0000000000{number:02x}");
+        let phase = match ended {
+            Some(at) => json!({ "phase": "ended", "outcome": "failed", "detail": "", "at": at }),
+            None => json!({ "phase": "held", "reason": "", "since": 0 }),
+        };
+        let op = json!({
+            "id": id, "target": "t", "action": "off", "driver": "n1", "phase": phase,
+            "origin": { "node": "n1", "source": "operator", "who": "", "reason": "", "at": 0 },
+            "options": { "expire_ms": 1 },
+        });
+        let id: OpId = id.parse().unwrap();
+        let value = serde_json::from_value(op).unwrap();
+        let index = Index(u64::from(number));
+        view.ops.insert(id.clone(), Stored { value, index });
+        id
+    }
+
+    fn removed(view: &FenceView, at: u64) -> Vec<OpId> {
+        let excess = excess(&config(), view, UnixMillis(at)).into_iter();
+        let known = excess.inspect(|(id, index)| assert_eq!(view.ops[id].index, *index));
+        known.map(|(id, _)| id).collect()
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_what_has_not_ended_stays() {
+        let mut view = FenceView::default();
+        // Older than all, and there for ever.
+        add(&mut view, 0, None);
+        let ids: Vec<_> = [50, 20, 40, 10, 30]
+            .into_iter()
+            .zip(1..)
+            .map(|(at, number)| add(&mut view, number, Some(at)))
+            .collect();
+        assert_eq!(removed(&view, 60), [ids[3].clone(), ids[1].clone()]);
+        let hour = 3_600_000;
+        assert_eq!(removed(&view, hour + 30).len(), 2);
+        assert_eq!(removed(&view, hour + 31).len(), 3);
+        let all = [3, 1, 4, 2, 0].map(|n| ids[n].clone());
+        assert_eq!(removed(&view, 2 * hour), all);
+        // A clock that is behind removes nothing but what is too many.
+        assert_eq!(removed(&view, 0), [ids[3].clone(), ids[1].clone()]);
+    }
+
+    #[test]
+    fn a_round_is_bounded() {
+        let mut view = FenceView::default();
+        for number in 0..100 {
+            add(&mut view, number, Some(u64::from(number)));
+        }
+        assert_eq!(removed(&view, 100).len(), ROUND_MAX);
+    }
+}

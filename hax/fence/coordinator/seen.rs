@@ -1,19 +1,15 @@
 //! Since when this daemon has seen the open attempts as they are, by its own clock: all that the protocol
-//! measures (`rfc/12-fencing.md`, "The lost delegate").
+//! measures (`rfc/13-fencing-protocol.md`, "The lost delegate").
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::attempt::START_WINDOW;
 use super::delay;
 use crate::config::fence::FenceConfig;
 use crate::fence::FenceView;
 use crate::fence::executor::BootInstant;
 use crate::fence::model::{AttemptState, OpId, Operation};
-use crate::fence::protocol::accept_max;
-
-/// How much longer than its bound a run may seem to take, until its daemon is taken for stuck.
-const OVERDUE: Duration = Duration::from_secs(5);
+use crate::fence::protocol::{accept_max, certain_after, overdue_after};
 
 /// What is known of one open attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +83,10 @@ impl Seen {
         let running = sighting.session.is_some();
         let after = |wait: Duration| now >= sighting.since.after(wait);
         let accept = accept_max(config.lock_delay).saturating_add(delay);
-        // An agent may be spawned until the end of the start window.
-        let wait = START_WINDOW.saturating_add(config.lock_delay);
         Passed {
-            waited: running && after(run_max.saturating_add(wait)),
+            waited: running && after(certain_after(run_max, config.lock_delay)),
             accept_over: !running && now >= sighting.waiting.after(accept),
-            overdue: running && after(run_max.saturating_add(OVERDUE)),
+            overdue: running && after(overdue_after(run_max)),
         }
     }
 

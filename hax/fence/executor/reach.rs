@@ -17,10 +17,7 @@ const SILENT_MAX: u32 = 3;
 
 /// Looks whether the device answers.
 pub(super) async fn ping(guard: &Guard, device: &Device) -> Ended {
-    let verb = [Verb::Monitor, Verb::List]
-        .into_iter()
-        .find(|verb| device.program().is_some_and(|program| program.knows(*verb)));
-    let Some(verb) = verb else {
+    let Some(verb) = monitor(device) else {
         return Called::impossible("the device has no monitor".to_owned())
             .ended(|_| RunResult::Internal);
     };
@@ -29,6 +26,13 @@ pub(super) async fn ping(guard: &Guard, device: &Device) -> Ended {
         0 => RunResult::Success,
         _ => RunResult::Unreachable,
     })
+}
+
+/// What shows whether the device answers, if it knows any of it.
+fn monitor(device: &Device) -> Option<Verb> {
+    let program = device.program()?;
+    let mut verbs = [Verb::Monitor, Verb::List].into_iter();
+    verbs.find(|verb| program.knows(*verb))
 }
 
 /// Asks it what it can fence.
@@ -78,16 +82,19 @@ pub(super) async fn reach(guard: &Guard, device: &Device, nodes: &[NodeName]) ->
     if device.program().is_none() {
         return without_program(device, nodes);
     }
-    let monitor = ping(guard, device).await;
-    if monitor.result != RunResult::Success {
-        reach.error = Some(monitor.evidence);
-        // What is configured does not depend on the device.
-        if device.config.hosts.check == HostCheck::Static {
-            reach.targets = Some(configured(device));
+    let monitored = monitor(device).is_some();
+    if monitored {
+        let monitor = ping(guard, device).await;
+        if monitor.result != RunResult::Success {
+            reach.error = Some(monitor.evidence);
+            // What is configured does not depend on the device.
+            if device.config.hosts.check == HostCheck::Static {
+                reach.targets = Some(configured(device));
+            }
+            return reach;
         }
-        return reach;
+        reach.verified = Some(now());
     }
-    reach.verified = Some(now());
     match device.config.hosts.check {
         HostCheck::Static => {
             let all = configured(device);
@@ -101,7 +108,11 @@ pub(super) async fn reach(guard: &Guard, device: &Device, nodes: &[NodeName]) ->
             let found = by_status(guard, device, nodes, &mut reach).await;
             reach.targets = Some(found);
         }
-        HostCheck::None => reach.targets = Some(nodes.to_vec()),
+        HostCheck::None => reach.targets = monitored.then(|| nodes.to_vec()),
+    }
+    if !monitored {
+        // Nothing is wrong with it. It was reached if it could tell of a node.
+        reach.verified = reach.drilled.values().max().copied();
     }
     reach
 }

@@ -47,6 +47,16 @@ fn nothing_is_found_where_nothing_is_odd() {
     assert_eq!(found(FINE), [""; 0]);
     let levels = level("pattern = \"n.\"", 1, "apc") + &level("pattern = \"n.\"", 2, "w");
     assert_eq!(found(&format!("{FINE}{WATCHDOG}{levels}")), [""; 0]);
+    // A process device has no plug, and no node that it could be a level of.
+    let levels = level("pattern = \"n.\"", 1, "apc");
+    assert_eq!(
+        found(&format!("{FINE}peers = [\"n1\", \"n2\"]\n{levels}")),
+        [""; 0]
+    );
+    // What has no hosts may be for all, with or without a monitor.
+    let command = "[[fence.device]]\nname = \"c\"\ntype = \"command\"\nhost_check = \"none\"\n\
+                   off = [\"/bin/off\", \"{target}\"]\n";
+    assert_eq!(found(&format!("{FINE}{command}")), [""; 0]);
     let names = named_nodes(&config(FINE));
     assert_eq!(
         names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! The record of an operation under `fence/ops/<id>` (`rfc/12-fencing.md`, "An operation").
+//! The record of an operation under `fence/ops/<id>` (`rfc/13-fencing-protocol.md`, "An operation").
 
 use serde::{Deserialize, Serialize};
 

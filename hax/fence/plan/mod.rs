@@ -1,4 +1,4 @@
-//! From the configuration and what is known of the cluster to a [`Plan`] (`rfc/12-fencing.md`, "The
+//! From the configuration and what is known of the cluster to a [`Plan`] (`rfc/13-fencing-protocol.md`, "The
 //! plan"). Pure: no clock, no I/O.
 //!
 //! ```text

@@ -3,15 +3,7 @@
 use std::time::Duration;
 
 use crate::fence::model::{Level, Plan, Step};
-
-/// How long a delegate has to start an attempt, beside the lock delay and the delay of the step.
-const ACCEPT_MS: u64 = 10_000;
-
-/// How much longer than its bound a run may seem to take until its daemon is taken for stuck.
-const OVERDUE_MS: u64 = 5_000;
-
-/// Runs of a step that were not begun and are no tries yet.
-const NOT_BEGUN_FREE: u64 = 2;
+use crate::fence::protocol::{NOT_BEGUN_FREE, accept_max, certain_after, overdue_after};
 
 /// The longest that a plan can take, in milliseconds, from its activation to the end of its operation, if
 /// no driver is lost on the way, nobody else holds the slots of its devices, and Consul answers at once.
@@ -19,10 +11,10 @@ const NOT_BEGUN_FREE: u64 = 2;
 /// A step takes at most
 ///
 /// ```text
-///   delay + random delay                               before its first try
-/// + (tries + 2) × (10 s + lock delay)                  until a delegate has started it, or is given up:
-///                                                      two that do not start it are no tries
-/// + tries × (run_max + the larger of lock delay, 5 s)  until its end is certain, were it lost
+///   delay + random delay                          before its first try
+/// + (tries + 2) × (10 s + lock delay)             until a delegate has started it, or is given up: two
+///                                                 that do not start it are no tries
+/// + tries × (run_max + max(2 s + lock delay, 5 s)) until its end is certain, were it lost
 /// ```
 ///
 /// and a level what its steps take together. Parallel steps count like others: they are one attempt
@@ -49,12 +41,14 @@ fn level_ms(level: &Level, lock_delay: Duration, counts: impl Fn(&Step) -> bool)
 
 /// The longest that a step can take, all its tries together.
 pub(super) fn step_ms(step: &Step, lock_delay: Duration) -> u64 {
-    let lock_delay = u64::try_from(lock_delay.as_millis()).unwrap_or(u64::MAX);
-    let tries = u64::from(step.tries.max(1));
-    let accept = ACCEPT_MS.saturating_add(lock_delay);
-    let run = step.run_max_ms.saturating_add(lock_delay.max(OVERDUE_MS));
-    step.delay_ms
-        .saturating_add(step.delay_max_ms)
-        .saturating_add(tries.saturating_add(NOT_BEGUN_FREE).saturating_mul(accept))
-        .saturating_add(tries.saturating_mul(run))
+    let tries = u32::from(step.tries.max(1));
+    let not_begun = u32::try_from(NOT_BEGUN_FREE).unwrap_or(u32::MAX);
+    let run_max = Duration::from_millis(step.run_max_ms);
+    let run = certain_after(run_max, lock_delay).max(overdue_after(run_max));
+    let accept = accept_max(lock_delay).saturating_mul(tries.saturating_add(not_begun));
+    let delays = step.delay_ms.saturating_add(step.delay_max_ms);
+    let all = Duration::from_millis(delays)
+        .saturating_add(accept)
+        .saturating_add(run.saturating_mul(tries));
+    u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
 }

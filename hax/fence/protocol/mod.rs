@@ -1,4 +1,4 @@
-//! The decisions of the fencing protocol (`rfc/12-fencing.md`, "An operation"): pure functions of
+//! The decisions of the fencing protocol (`rfc/13-fencing-protocol.md`, "An operation"): pure functions of
 //! records, without clock and without I/O. What they return becomes true only by a transaction with
 //! check-and-set, so it does not matter who else has decided the same at the same time.
 //!
@@ -36,10 +36,30 @@ pub const NOT_BEGUN_FREE: usize = 2;
 /// After this, and a lock delay, an attempt that its delegate has not started is refused.
 pub const ACCEPT: Duration = Duration::from_secs(10);
 
+/// **start** must be answered within this time from before it was sent, and the agent spawned.
+pub const START_WINDOW: Duration = Duration::from_secs(2);
+
+/// How much longer than its bound a run may seem to take, until its daemon is taken for stuck.
+pub const OVERDUE: Duration = Duration::from_secs(5);
+
 /// How long a delegate has to start an attempt. The lock delay is part of it: the lock of the target
 /// and the slots may have been those of a session that was lost a moment ago.
 pub fn accept_max(lock_delay: Duration) -> Duration {
     ACCEPT.saturating_add(lock_delay)
+}
+
+/// After this a run that was seen to be running is certainly over, whatever became of its delegate: an
+/// agent may be spawned until the end of the start window, and its end is not enforced before the lock delay
+/// has passed.
+pub fn certain_after(run_max: Duration, lock_delay: Duration) -> Duration {
+    run_max
+        .saturating_add(START_WINDOW)
+        .saturating_add(lock_delay)
+}
+
+/// After this a run that was seen to be running is overdue, though its session lives.
+pub fn overdue_after(run_max: Duration) -> Duration {
+    run_max.saturating_add(OVERDUE)
 }
 
 /// What a decision is taken from, beside the operation.
@@ -51,12 +71,12 @@ pub struct World<'a> {
     pub peers: &'a BTreeMap<NodeName, Peer>,
     /// For the record; nothing is decided by it.
     pub now: UnixMillis,
-    /// `me` has watched the open attempt, without a break and by its own clock, for its longest run and
-    /// the lock delay since it first saw it in its state: what it ran has certainly ended.
+    /// `me` has watched the open attempt, without a break and by its own clock, for [`certain_after`]
+    /// since it first saw it in its state: what it ran has certainly ended.
     pub waited: bool,
     /// `me` has seen the open attempt delegated for [`accept_max`].
     pub accept_over: bool,
-    /// `me` has seen the open attempt running for its longest run and 5 s more.
+    /// `me` has seen the open attempt running for [`overdue_after`].
     pub overdue: bool,
 }
 

@@ -14,7 +14,7 @@ mod link_faults;
 mod link_proxy;
 mod outage;
 mod overtaken;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod random;
 mod scale;
 mod scene;

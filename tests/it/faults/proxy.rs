@@ -1,5 +1,6 @@
 //! A way to Consul on which everything can go wrong.
 
+mod ambush;
 pub(super) mod journal;
 mod message;
 
@@ -15,12 +16,13 @@ use tokio::sync::watch;
 
 use super::random::Random;
 use crate::harness::{eventually, free_ports};
+pub(crate) use ambush::Ambush;
 use journal::Journal;
 use message::Message;
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Nobody listens, and connections are reset. It is for all requests or none.
     Refuse,
     /// The connection is reset instead of an answer; Consul sees nothing. Requests that wait for
@@ -32,6 +34,8 @@ pub(super) enum Fault {
     Unheard,
     /// Consul carries it out when [`Proxy::release`] is called, and no answer comes.
     Keep,
+    /// Consul carries it out, and the answer comes after this time.
+    Late(Duration),
     /// The connection is reset in the middle of the answer.
     Reset,
     /// The answer comes a byte at a time.
@@ -71,8 +75,8 @@ impl Rule {
 }
 
 /// Forwards connections to Consul, or does what its rules say.
-pub(super) struct Proxy {
-    pub(super) address: String,
+pub(crate) struct Proxy {
+    pub(crate) address: String,
     way: Way,
 }
 
@@ -81,6 +85,7 @@ pub(super) struct Proxy {
 struct Way {
     consul: String,
     rules: watch::Sender<Vec<Rule>>,
+    ambushes: Arc<Mutex<Vec<Arc<Ambush>>>>,
     random: Arc<Mutex<Random>>,
     journal: Arc<Journal>,
     kept: Arc<Mutex<Vec<Message>>>,
@@ -88,7 +93,7 @@ struct Way {
 }
 
 impl Proxy {
-    pub(super) async fn start(consul: String) -> Self {
+    pub(crate) async fn start(consul: String) -> Self {
         Self::seeded(consul, Random::new(1)).await
     }
 
@@ -99,6 +104,7 @@ impl Proxy {
         let way = Way {
             consul,
             rules: watch::Sender::new(Vec::new()),
+            ambushes: Arc::default(),
             random: Arc::new(Mutex::new(random)),
             journal: Arc::default(),
             kept: Arc::default(),
@@ -114,6 +120,11 @@ impl Proxy {
     /// Replaces the rules; no rule means no fault.
     pub(super) fn set(&self, rules: impl Into<Vec<Rule>>) {
         self.way.rules.send_replace(rules.into());
+    }
+
+    /// One request meets a fault, which counts before all rules.
+    pub(crate) fn ambush(&self, ambush: &Arc<Ambush>) {
+        self.way.ambushes.lock().unwrap().push(Arc::clone(ambush));
     }
 
     /// From now on everything goes well.
@@ -153,7 +164,7 @@ impl Proxy {
     }
 
     /// Sends the requests kept to Consul, one after another, and returns the status of each.
-    pub(super) async fn release(&self) -> Vec<u16> {
+    pub(crate) async fn release(&self) -> Vec<u16> {
         let kept = std::mem::take(&mut *self.way.kept.lock().unwrap());
         let mut answers = Vec::new();
         for request in kept {
@@ -187,7 +198,12 @@ impl Way {
     }
 
     /// The fault that a request meets, if this is one of those that meet it.
-    fn fault_of(&self, request: &str) -> Option<Fault> {
+    fn fault_of(&self, request: &Message) -> Option<Fault> {
+        let ambushes = self.ambushes.lock().unwrap().clone();
+        if let Some(fault) = ambushes.iter().find_map(|ambush| ambush.meets(request)) {
+            return Some(fault);
+        }
+        let request = request.first_line();
         let rules = self.rules.borrow().clone();
         let mut rules = rules.iter().filter(|rule| request.starts_with(rule.of));
         let rule = rules.next()?;
@@ -214,7 +230,7 @@ impl Way {
             let Some(request) = request else {
                 return Ok(());
             };
-            let fault = self.fault_of(request.first_line());
+            let fault = self.fault_of(&request);
             if let Some(fault) = fault {
                 self.suffers(fault);
             }
@@ -238,6 +254,7 @@ impl Way {
             };
             match fault {
                 Some(Fault::Unheard) => return self.silence(client).await,
+                Some(Fault::Late(time)) => tokio::time::sleep(time).await,
                 Some(Fault::Reset) => {
                     let bytes = answer.to_bytes();
                     let half = bytes.len() - answer.body.len().div_ceil(2);

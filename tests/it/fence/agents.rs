@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use hax::config::fence::HostCheck;
+use hax::config::fence::{DeviceKind, HostCheck};
 use hax::fence::executor::{Listed, Power};
 use hax::fence::model::{Action, DeviceName, RunResult, Target};
 
 use super::installed::installed;
 use super::ipmi::Bmc;
 use super::powerman::Powerman;
-use super::runs::{agent, device, executor, node, run, timeouts};
+use super::runs::{LONG, agent, device, executor, node, run, shell, timeouts};
 
 const NODES: [&str; 3] = ["ssu1", "ssu2", "ssu3"];
 
@@ -308,6 +308,43 @@ async fn a_list_is_read_and_an_alias_becomes_its_port() {
     assert_eq!(ended.result, RunResult::Success, "{ended:?}");
     let input = std::fs::read_to_string(log).unwrap();
     assert_eq!(input, "action=off\nnodename=ssu2\nport=2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_without_a_monitor_is_not_at_fault() {
+    let plain = shell("plain", "exit 0", LONG);
+    let telling = |name: &str, code: &str| {
+        let mut device = shell(name, "exit 0", LONG);
+        device.hosts.check = HostCheck::Static;
+        device.hosts.list = vec![node("ssu1")];
+        if let DeviceKind::Command(command) = &mut device.kind {
+            let status = ["/bin/sh", "-c", code];
+            command.status = Some(status.map(str::to_owned).to_vec());
+        }
+        device
+    };
+    let devices = vec![plain, telling("on", "exit 0"), telling("mute", "exit 1")];
+    let executor = executor(devices).await.unwrap();
+    let nodes = NODES.map(node);
+    let reach = executor.reach(&name("plain"), &nodes).await;
+    assert_eq!(
+        (reach.error, reach.verified, reach.targets),
+        (None, None, None)
+    );
+    let reach = executor.reach(&name("on"), &nodes).await;
+    assert!(
+        reach.error.is_none() && reach.verified.is_some(),
+        "{reach:?}"
+    );
+    assert_eq!(reach.targets, Some(vec![node("ssu1")]));
+    let reach = executor.reach(&name("mute"), &nodes).await;
+    assert!(
+        reach.error.is_some() && reach.verified.is_none(),
+        "{reach:?}"
+    );
+    // Who asks for it is told that it cannot be done.
+    let ping = executor.ping(&name("plain")).await;
+    assert_eq!(ping.result, RunResult::Internal);
 }
 
 #[tokio::test(flavor = "multi_thread")]

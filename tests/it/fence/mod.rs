@@ -7,6 +7,7 @@ mod files;
 mod guard;
 mod installed;
 mod ipmi;
+mod looks;
 mod pacemaker;
 mod people;
 mod powerman;

@@ -1,5 +1,5 @@
 //! The guard: the process between the daemon and an agent, so that no agent outlives its deadline
-//! or its daemon (`rfc/12-fencing.md`, "The run").
+//! or its daemon (`rfc/13-fencing-protocol.md`, "The run").
 //!
 //! ```text
 //!   daemon ──stdin: one line, a Job; then nothing until it ends──▶ guard ──stdin──▶ agent

@@ -250,6 +250,9 @@ fn delays_are_before_off_and_of_the_target() {
     // 6 s of delay, 5 times 13 s until it starts, 3 times 8 s and 5 s.
     let worst = 6000 + 5 * 13_000 + 3 * 13_000;
     assert_eq!(worst_ms(&plan, Duration::from_secs(3)), worst);
+    // With a longer lock delay, 4 s: 5 times 14 s, and 3 times 8 s, 2 s in which it is spawned, and 4 s.
+    let worst = 6000 + 5 * 14_000 + 3 * 14_000;
+    assert_eq!(worst_ms(&plan, Duration::from_secs(4)), worst);
 }
 
 #[test]
@@ -260,7 +263,7 @@ fn the_worst_case_comes_to_the_last_level_and_to_what_is_not_required_once() {
     ];
     let plan = World::new(&lines.concat()).plan("n1", Reboot).unwrap();
     assert_eq!(plan.levels.len(), 2);
-    let step = 3 * 15_000 + 65_000 + 5000;
+    let step = 3 * 15_000 + 65_000 + 2000 + 5000;
     // Off fails at the last moment, then off and on of the other device.
     assert_eq!(worst_ms(&plan, Duration::from_secs(5)), 3 * step);
 }

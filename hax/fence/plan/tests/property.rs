@@ -192,7 +192,7 @@ fn walk(plan: &Plan, lock_delay: u64, harsh: bool, mut choice: impl FnMut() -> u
             let what = choice() % if harsh { 2 } else { 4 };
             took += match what {
                 0 => 0,
-                1 => run_max + lock_delay.max(5000),
+                1 => run_max + (2000 + lock_delay).max(5000),
                 _ => choice() % (run_max + 1),
             };
             for (nr, _) in group {

@@ -42,16 +42,13 @@ impl Journal {
 
     /// Looks at an answer to a request; transactions that succeeded are kept.
     pub(super) fn note(&self, request: &Message, answer: &Message, forwarded: u64) {
-        if !request.first_line().starts_with("PUT /v1/txn") || answer.code() != 200 {
+        if answer.code() != 200 {
             return;
         }
+        let Some(writes) = writes(request).filter(|writes| !writes.is_empty()) else {
+            return;
+        };
         let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-        let operations: Value = serde_json::from_slice(&request.body).unwrap();
-        let writes = operations.as_array().unwrap().iter().filter_map(write);
-        let writes: Vec<_> = writes.collect();
-        if writes.is_empty() {
-            return;
-        }
         let results = answer["Results"].as_array().unwrap().iter();
         let indexes = results.filter_map(|result| result["KV"]["ModifyIndex"].as_u64());
         let index = indexes.max().expect("a write is answered with its index");
@@ -59,6 +56,16 @@ impl Journal {
         let mut commits = self.commits.lock().unwrap();
         commits.insert((index, forwarded), commit);
     }
+}
+
+/// The keys and values that a transaction writes; none: it is another request.
+pub(super) fn writes(request: &Message) -> Option<Vec<(String, String)>> {
+    if !request.first_line().starts_with("PUT /v1/txn") {
+        return None;
+    }
+    let operations: Value = serde_json::from_slice(&request.body).unwrap();
+    let operations = operations.as_array().unwrap().iter();
+    Some(operations.filter_map(write).collect())
 }
 
 /// The key and the value that an operation writes.

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::motr;
 use super::recording::{Agents, Line};
 use crate::common::consul::{Consul, Settings as Servers};
+use crate::faults::proxy::Proxy;
 use crate::harness::{Bridge, Cluster, Settings, Until, eventually};
 
 /// Whoever gathers agents for a cluster of servers does so alone: half a cluster would wait for the
@@ -23,6 +24,8 @@ pub(crate) struct Trio {
     pub(crate) agents: Agents,
     pub(crate) bridges: Vec<Bridge>,
     pub(crate) nodes: Vec<Cluster>,
+    /// On the way of each hax to its server, if they were asked for.
+    pub(crate) proxies: Vec<Proxy>,
 }
 
 /// How a trio is configured.
@@ -38,6 +41,8 @@ pub(crate) struct Shape {
     pub(crate) keys: Vec<(&'static str, String)>,
     /// Whether each node has a confd and ios processes ([`super::motr`]), and the bridges tell them.
     pub(crate) motr: bool,
+    /// There is a proxy between each hax and its server.
+    pub(crate) proxied: bool,
 }
 
 /// A device that answers within seconds, or has failed.
@@ -58,6 +63,7 @@ impl Shape {
             others: Vec::new(),
             keys: Vec::new(),
             motr: false,
+            proxied: false,
         }
     }
 
@@ -93,12 +99,17 @@ impl Trio {
         }
         drop(gathering);
         let agents = Agents::new();
-        let mut bridges = Vec::new();
+        let (mut bridges, mut proxies) = (Vec::new(), Vec::new());
         for (number, node) in nodes.iter().enumerate() {
             let mut settings = settings(shape, &agents, &node.node);
             if shape.motr {
                 motr::fill(node, number).await;
                 settings = motr::settings(settings, number);
+            }
+            if shape.proxied {
+                let proxy = Proxy::start(node.consul.address()).await;
+                settings = settings.with("consul.address", format!("'http://{}'", proxy.address));
+                proxies.push(proxy);
             }
             bridges.push(Bridge::start_with(node, settings).await);
         }
@@ -106,6 +117,7 @@ impl Trio {
             agents,
             bridges,
             nodes,
+            proxies,
         };
         trio.wait_peers(0, shape.usable).await;
         trio

@@ -4,6 +4,7 @@
 mod cluster;
 mod faults;
 mod guarded;
+mod loss;
 mod lost;
 mod motr;
 mod nodes;
@@ -13,6 +14,8 @@ mod processes;
 pub(crate) mod recording;
 mod storm;
 mod topology;
+mod unfence;
+mod unreadable;
 
 use cluster::{QUICK, Shape, Trio, operation};
 use recording::Line;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use hax::fence::model::{Action, Outcome};
 use serde_json::json;
 
-use super::{Line, QUICK, Shape, Trio};
+use super::{Line, QUICK, Shape, Trio, unreadable};
 
 /// `pdu`, for many at one time; `single`, for one; `late`, after a second.
 fn shape() -> Shape {
@@ -32,6 +32,7 @@ async fn requests_are_done_once_each_by_a_peer_that_is_not_the_target() {
     merged_or_after_another(&trio).await;
     one_at_a_time(&trio).await;
     delayed(&trio).await;
+    unreadable::ends_and_lets_nobody_in(&trio).await;
     trio.agents.no_overlap();
 }
 
@@ -94,12 +95,14 @@ async fn merged_or_after_another(trio: &Trio) {
     trio.wait_start("busy", 0).await;
     let (joined, merged) = trio.ask_with(1, ("busy", Action::Off), json!({})).await;
     assert_eq!((&joined, merged), (&off, true));
+    let (again, merged) = trio.ask_with(2, ("busy", Action::Off), json!({})).await;
+    assert_eq!((&again, merged), (&off, true));
     // Nobody is told that it was taken before the other one has ended.
     let (on, merged) = trio.ask_with(2, ("busy", Action::On), json!({})).await;
     assert!(on != off && !merged);
     let op = trio.ended(0, &off).await;
-    assert_eq!(op.joined.len(), 1);
-    assert_eq!(op.joined[0].node.as_str(), trio.name(1));
+    let joined = op.joined.iter().map(|origin| origin.node.as_str());
+    assert_eq!(joined.collect::<Vec<_>>(), [trio.name(1), trio.name(2)]);
     trio.ended(0, &on).await;
     let (starts, ends) = (trio.agents.starts("busy"), trio.agents.ends("busy"));
     let actions: Vec<_> = starts.iter().map(|line| line.action.as_str()).collect();
@@ -115,6 +118,17 @@ async fn merged_or_after_another(trio: &Trio) {
     assert!(again != off && !merged);
     trio.ended(0, &again).await;
     assert_eq!(trio.agents.starts("busy").len(), 3);
+    // Through another device it is not the same.
+    let off = trio.ask(0, "busy", Action::Off).await;
+    trio.wait_start("busy", 3).await;
+    let single = json!({ "device": "single" });
+    let (other, merged) = trio.ask_with(1, ("busy", Action::Off), single).await;
+    assert!(other != off && !merged);
+    let op = trio.ended(0, &other).await;
+    assert!(op.joined.is_empty());
+    let starts = trio.agents.starts("busy");
+    assert_eq!(starts[4].device, "single");
+    assert!(trio.agents.ends("busy")[3].at <= starts[4].at);
     trio.agents.behave("pdu.off", 0, 0.0);
 }
 
@@ -148,7 +162,8 @@ async fn one_at_a_time(trio: &Trio) {
             busy = None;
         }
     }
-    assert_eq!(peers.len(), 4);
+    // And once for a target before.
+    assert_eq!(peers.len(), 5);
     assert!(BTreeSet::from_iter(peers).len() > 1);
 }
 

@@ -46,6 +46,8 @@ async fn levels_are_tried_in_order_and_all_devices_of_one_must_succeed() {
           { target = 'moved', level = 2, devices = ['good'] }, \
           { target = 'missing', level = 1, devices = ['nobodys'] }, \
           { target = 'missing', level = 2, devices = ['good'] }, \
+          { target = 'over', level = 1, devices = ['good', 'bad'] }, \
+          { target = 'over', level = 2, devices = ['good'] }, \
           { target = 'both', level = 1, devices = ['good', 'deaf'] }, \
           { target = 'aside', level = 1, devices = ['left', 'right'] }]",
     );
@@ -55,7 +57,7 @@ async fn levels_are_tried_in_order_and_all_devices_of_one_must_succeed() {
     trio.agents.behave("left.off", 0, 0.5);
     trio.agents.behave("right.off", 0, 0.5);
     trio.agents.behave("deaf.on", 2, 0.0);
-    let tests = ["second", "none", "moved", "missing"].map(async |target| {
+    let tests = ["second", "none", "moved", "missing", "over"].map(async |target| {
         trio.add_target(target).await;
         trio.run(0, target, Action::Off).await
     });
@@ -64,7 +66,7 @@ async fn levels_are_tried_in_order_and_all_devices_of_one_must_succeed() {
     use Outcome::{Failed, Succeeded};
     assert_eq!(
         outcomes,
-        [Succeeded, Failed, Succeeded, Succeeded],
+        [Succeeded, Failed, Succeeded, Succeeded, Succeeded],
         "{ops:#?}"
     );
     // Not acknowledged: tried again, then the next level.
@@ -78,6 +80,9 @@ async fn levels_are_tried_in_order_and_all_devices_of_one_must_succeed() {
         runs(&trio, "none"),
         ["bad off", "bad off", "good off", "bad off", "bad off"]
     );
+    // A part of a level is no fence: the next level is done whole.
+    let over = ["good off", "bad off", "bad off", "good off"];
+    assert_eq!(runs(&trio, "over"), over);
     // Unreachable: another peer.
     let moved = trio.agents.starts("moved");
     assert_eq!(results(&ops[2]).first(), Some(&Unreachable));
