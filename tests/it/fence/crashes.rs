@@ -18,7 +18,7 @@ use hax::fence::files::{FileName, Response};
 use hax::fence::model::{AttemptState, Operation, Outcome, RunResult};
 use tokio::process::Child;
 
-use super::responder::{ended, names};
+use super::responder::{Ended, ended, names};
 use super::served::Served;
 use crate::faults::random::Random;
 use crate::harness::eventually;
@@ -63,7 +63,7 @@ struct Asked {
     target: String,
     name: FileName,
     at: Duration,
-    recorder: Child,
+    recorder: Option<Child>,
 }
 
 fn now() -> Duration {
@@ -119,7 +119,7 @@ async fn round(served: &mut Served, random: &mut Random, number: usize, moment: 
         target,
         name,
         at,
-        recorder,
+        recorder: Some(recorder),
     };
     let (target, file) = (&asked.target, asked.name.to_string());
     // One that has waited for too long ends without having come to its moment.
@@ -168,9 +168,19 @@ async fn no_request_is_carried_out_twice_in_the_crash_loop() {
         *moments.entry(moment).or_default() += 1;
         all.push(round(&mut served, &mut random, number, moment).await);
     }
+    let mut over = Vec::new();
+    for mut asked in all {
+        let recorder = asked.recorder.take().unwrap();
+        over.push((asked, ended(recorder).await));
+    }
+    // Whatever the records say.
+    for (Asked { target, .. }, _) in &over {
+        let begun = served.agents.starts(target);
+        assert!(begun.len() <= tries(target), "{begun:#?}");
+    }
     let mut ends = BTreeMap::<String, usize>::new();
-    for asked in all {
-        let end = check(&served, asked).await;
+    for (asked, said) in over {
+        let end = check(&served, asked, said).await;
         *ends.entry(end).or_default() += 1;
     }
     eventually("no operation to be open", async || {
@@ -186,15 +196,11 @@ async fn no_request_is_carried_out_twice_in_the_crash_loop() {
     eprintln!("crash loop: rounds {rounds} {moments:?}, ends {ends:?}");
 }
 
-/// Waits for the end of a request, and judges it. How it has ended.
-async fn check(served: &Served, asked: Asked) -> String {
+/// Judges a request whose recorder has ended. How it has ended.
+async fn check(served: &Served, asked: Asked, said: Ended) -> String {
     let Asked {
-        target,
-        name,
-        at,
-        recorder,
+        target, name, at, ..
     } = asked;
-    let said = ended(recorder).await;
     let response = served.files.path("responses").join(name.to_string());
     let withdrawn = said.err.contains("the request is withdrawn");
     let answer = async || {
@@ -207,8 +213,6 @@ async fn check(served: &Served, asked: Asked) -> String {
     let op = ops.get(name.id()).map(|op| &op.value);
     let begun = served.agents.starts(&target);
     let about = format!("{name}: {said:?}, {answer:?}, {begun:?}, {op:#?}");
-    // Whatever the records say.
-    assert!(begun.len() <= tries(&target), "{about}");
     let latest = at + Duration::from_secs(2 * PATIENCE);
     let in_time = |at: u128| Duration::from_nanos(at.try_into().unwrap()) <= latest;
     assert!(begun.iter().all(|line| in_time(line.at)), "{about}");
