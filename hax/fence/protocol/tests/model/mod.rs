@@ -42,7 +42,7 @@ pub(super) enum Defect {
     DelegateBeside,
     /// An operator may end an operation while an attempt is running.
     OperatorAnytime,
-    /// The lock delay is not longer than the start window.
+    /// The driver waits for no longer than a run and the start window.
     ShortLockDelay,
     /// **end** is written twice when its first answer was lost.
     EndTwice,
@@ -139,7 +139,8 @@ impl Fencing {
         self.defect == Some(defect)
     }
 
-    /// The lock delay, in ticks: longer than the start window, as the configuration demands.
+    /// The lock delay, in ticks. With it the driver waits for a run, the start window and one tick more, which
+    /// the shortest lock delay that can be configured gives.
     pub(super) fn lock_delay(&self) -> u8 {
         if self.has(Defect::ShortLockDelay) {
             START_WINDOW
