@@ -206,8 +206,8 @@ async fn a_node_that_has_been_started_anew_comes_back_by_itself() {
 async fn ended_op(cluster: &Cluster) -> Value {
     eventually("an operation to end", async || {
         let ops = cluster.client.kv().list("fence/ops/").await.unwrap().value;
-        let ops = ops.iter().map(|pair| pair.json::<Value>().unwrap());
-        ops.filter(|op| op["phase"]["phase"] == "ended").last()
+        let mut ops = ops.iter().map(|pair| pair.json::<Value>().unwrap());
+        ops.rfind(|op| op["phase"]["phase"] == "ended")
     })
     .await
 }
