@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use consul_client::Index;
 use halink::{Fid, ProcessType};
 
 use super::condition::{Condition, Scene};
@@ -214,8 +215,27 @@ fn last<'a>(
             && stored.index.0 > condition.word
             && (stored.index.0 > condition.seen || recent)
     };
+    // With its node everything on it was fenced: what failed before says nothing of what came back.
+    let fenced = match target {
+        Target::Node(_) => Index(0),
+        Target::Process { node, .. } => last_success(facts, node),
+    };
     let ops = facts.fence.ops.values().filter(about);
+    let ops = ops.filter(|stored| stored.index > fenced);
     ops.max_by_key(|stored| stored.index).map(|op| &op.value)
+}
+
+/// Index of the last operation that has fenced a node; zero: none is known.
+fn last_success(facts: &Facts<'_>, node: &NodeName) -> Index {
+    let ops = facts.fence.ops.values().filter(|stored| {
+        let op = &stored.value;
+        let end = op.ended();
+        op.target.process().is_none()
+            && op.target.node() == node
+            && op.action.fences()
+            && end.is_some_and(|end| end.outcome.is_success())
+    });
+    ops.map(|stored| stored.index).max().unwrap_or_default()
 }
 
 /// The decision, unless the policy's bound is reached.

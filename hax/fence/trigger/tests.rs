@@ -287,6 +287,22 @@ fn a_process_is_ended_first_and_its_node_when_that_fails() {
 }
 
 #[test]
+fn a_node_that_has_been_fenced_since_starts_anew() {
+    let process = format!("{}@b", process(12));
+    let case = Case::of("STARTED")
+        .failing(&[(12, 200)], &[])
+        .op(&process, ended("failed"), 210);
+    let escalated = Some(("b".to_owned(), Action::Reboot, Source::Escalation));
+    assert_eq!(case.asked(&process), escalated);
+    // It came back, and its process has not been started yet.
+    let case = case.op("b", ended("succeeded"), 220);
+    let first = Some((process.clone(), Action::Off, Source::ProcessFailed));
+    assert_eq!(case.asked(&process), first);
+    let case = case.op(&process, ended("failed"), 230);
+    assert_eq!(case.asked(&process), escalated);
+}
+
+#[test]
 fn what_is_under_way_is_waited_for() {
     let failed = || Case::of("STARTED").failing(&[(12, 101)], &[]);
     for target in [IOS_B, "b"] {

@@ -225,6 +225,19 @@ impl Field {
             .await
     }
 
+    /// Waits until a process has been fenced by its policy; the operation. That it has ended is recorded by
+    /// the death watch, too, perhaps before.
+    pub(super) async fn fenced(&self, by: usize, target: &str) -> Operation {
+        self.trio
+            .wait_view(by, &format!("{target} to be fenced"), |view| {
+                let mut ops = view.ops.values().map(|op| &op.value);
+                let op =
+                    ops.find(|op| op.target.to_string() == target && !op.attempts.is_empty())?;
+                op.ended().map(|_| op.clone())
+            })
+            .await
+    }
+
     /// No node was ever acted upon.
     #[track_caller]
     pub(super) fn no_agent_ran(&self) {

@@ -103,12 +103,21 @@ async fn released(field: &mut Field) {
     assert_eq!(heard.replies().last().unwrap().rc, 0);
     drop((sim, heard));
     assert_eq!(runs(&field.trio, Action::On), []);
+    // Its check is still critical, as nobody has started it yet. That is seen to by its own hax now.
+    let op = field.confirmed(0, &field.target(TARGET), 0).await;
+    succeeded(&op);
+    assert_eq!(delegates(&op), [target.as_str()]);
+    assert_eq!(runs(&field.trio, Action::Off).len(), 1);
     assert_eq!(self::epoch(field).await, epoch);
     field.ears[TARGET] = Some(Ear::on(field.bridge(TARGET), TARGET).await);
     field.all_told(&OTHERS, ear(TARGET), Online).await;
     field.trio.wait_peers(0, 2).await;
     let _back = field.ios(TARGET).await;
-    field.assert_states(&OTHERS, key, &[Transient, Failed, Transient, Online]);
+    for (_, ear) in field.ears().filter(|(node, _)| *node != TARGET) {
+        let states = ear.states(process(key));
+        assert!(states.starts_with(&[Transient, Failed]), "{states:?}");
+        assert_eq!(states.last(), Some(&Online), "{states:?}");
+    }
 }
 
 /// A process of the fenced node, which is refused its entrypoint again and again.
