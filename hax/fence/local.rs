@@ -130,7 +130,10 @@ fn class(error: &Survives) -> RunResult {
 }
 
 fn ended(result: RunResult, evidence: &str, begin: Instant) -> Ended {
-    let end = evidence.floor_char_boundary(EVIDENCE_MAX);
+    let mut ends = (0..=EVIDENCE_MAX.min(evidence.len())).rev();
+    let end = ends
+        .find(|end| evidence.is_char_boundary(*end))
+        .unwrap_or(0);
     Ended {
         result,
         evidence: evidence.get(..end).unwrap_or_default().to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use consul_client::Index;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -12,9 +13,10 @@ use super::delay;
 use super::locks::Locks;
 use super::session::Lease;
 use super::slots::Slots;
+use crate::config::fence::DeviceKind;
 use crate::fence::executor::{BootInstant, Run};
 use crate::fence::model::{
-    AttemptState, Ended, NodeRecord, OpId, Operation, RunResult, Step, Target, keys,
+    AttemptState, Ended, NodeRecord, OpId, Operation, PeerRecord, RunResult, Step, Target, keys,
 };
 use crate::fence::protocol;
 
@@ -29,6 +31,17 @@ const FINISH_MAX: Duration = Duration::from_secs(60);
 
 /// The same while the daemon stops.
 const FINISH_STOPPING: Duration = Duration::from_secs(3);
+
+/// What the target has published of its watchdog, for an attempt that waits for it.
+#[derive(Clone, Copy)]
+enum Armed {
+    /// No step waits for it.
+    NotNeeded,
+    /// It is not armed, or acts too late.
+    No,
+    /// It is armed, by the record with this index.
+    Yes(Index),
+}
 
 /// An attempt in hand.
 pub(super) struct Job {
@@ -160,9 +173,23 @@ impl Job {
                 }
                 _ => return None,
             }
+            let armed = match self.armed().await {
+                Ok(armed) => armed,
+                Err(error) => {
+                    warn!(op = %self.id, %error, "an attempt cannot start yet");
+                    self.pause(TRY_AGAIN).await;
+                    continue;
+                }
+            };
             let epoch = op.value.plan.as_ref().map(|plan| plan.epoch);
-            if epoch != Some(node.value.epoch) {
-                let why = "the node has been fenced since the plan was made";
+            let declined = match &armed {
+                _ if epoch != Some(node.value.epoch) => {
+                    Some("the node has been fenced since the plan was made")
+                }
+                Armed::No => Some("the target has not published that its watchdog is armed"),
+                Armed::Yes(_) | Armed::NotNeeded => None,
+            };
+            if let Some(why) = declined {
                 warn!(op = %self.id, ?epoch, now = node.value.epoch, why);
                 let runs = self.all(RunResult::Refused, why);
                 let record = protocol::decline(&op.value, self.attempt, runs)?;
@@ -179,6 +206,9 @@ impl Job {
                 self.lease.id.clone(),
             ));
             ops.push(unchanged(keys::node(self.target.node()), node.index));
+            if let Armed::Yes(index) = armed {
+                ops.push(unchanged(keys::peer(self.target.node()), index));
+            }
             ops.push(write(&record, op.index));
             let start_by = BootInstant::now().after(START_WINDOW);
             let committed = tokio::time::timeout(START_WINDOW, self.context.commit(&ops)).await;
@@ -197,6 +227,31 @@ impl Job {
             }
         }
         None
+    }
+
+    /// Whether the target's watchdog acts within the time that a step waits for it. The target takes its
+    /// word back before it gives the watchdog up: so its record is one of what **start** checks.
+    async fn armed(&self) -> Result<Armed, consul_client::Error> {
+        let device = |step: &Step| self.context.config.device(&step.device);
+        let waits = self
+            .steps
+            .iter()
+            .filter_map(|step| match &device(step)?.kind {
+                DeviceKind::Watchdog(watchdog) => Some(watchdog.timeout),
+                _ => None,
+            });
+        let Some(wait) = waits.min() else {
+            return Ok(Armed::NotNeeded);
+        };
+        let key = keys::peer(self.target.node());
+        let peer = self.context.record::<PeerRecord>(&key).await?;
+        let bound = peer.value.watchdog_ms;
+        Ok(
+            match bound.is_some_and(|ms| u128::from(ms) <= wait.as_millis()) {
+                true => Armed::Yes(peer.index),
+                false => Armed::No,
+            },
+        )
     }
 
     /// Runs the agents of all steps at once.

@@ -9,6 +9,7 @@ mod ipmi;
 mod pacemaker;
 mod people;
 mod powerman;
+mod rebirth;
 mod responder;
 mod runs;
 mod trio;
