@@ -8,6 +8,7 @@ use tokio::runtime::Builder;
 
 use crate::config::Config;
 use crate::fence::executor::guard::{self, GuardArgs};
+use crate::fence::watchdog::{self, WatchdogArgs};
 use crate::{bench, daemon, fence, logging, sim, traces, version};
 
 /// Exit code of a wrong configuration: `EX_CONFIG` of sysexits.h.
@@ -44,6 +45,9 @@ enum Command {
     /// Between the daemon and a fence agent.
     #[command(hide = true)]
     FenceGuard(GuardArgs),
+    /// What ends the Motr processes of a node that is to fence itself.
+    #[command(hide = true)]
+    FenceWatchdog(WatchdogArgs),
 }
 
 /// Runs `hax` with the arguments of this process.
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
             block_on(&mut Builder::new_current_thread(), bench::run_load(args))
         }
         Command::FenceGuard(args) => guard::run(args),
+        Command::FenceWatchdog(args) => watchdog::run_process(&args),
     }
 }
 

@@ -242,6 +242,8 @@ impl Daemon {
                 let beside = FenceTasks {
                     config: Arc::new(settings),
                     own: config.ha.process,
+                    endpoint: config.ha.endpoint.to_string(),
+                    death_watch: config.ha.death_watch,
                     consul: consul.clone(),
                     view: view.clone(),
                     verdicts: verdicts.clone(),

@@ -58,5 +58,5 @@ pub use state_tree::{StateTree, Written};
 pub use states::States;
 pub use status::{Phase, Status};
 pub use store::{ConsulStore, Store};
-pub use verdicts::{SharedVerdicts, Verdicts};
+pub use verdicts::{Confirmed, SharedVerdicts, Verdicts};
 pub use work::Work;

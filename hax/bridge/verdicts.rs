@@ -3,7 +3,7 @@
 //! The bridge consults it and knows nothing of where it comes from. By default fencing is off, and
 //! every state is told as it is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use halink::{Fid, FidType, HaState, ProcessEvent, ProcessType};
@@ -14,6 +14,18 @@ use crate::cluster::{ConfTree, Snapshot};
 /// Isolated processes that are remembered; more are not fenced by this way.
 const ISOLATED_MAX: usize = 4_096;
 
+/// That a fence has confirmed that a process has ended or been cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmed {
+    /// Index of the last word that this is about: a process that has spoken after it is another one.
+    pub word: u64,
+    /// The operation.
+    pub op: String,
+}
+
+/// Operations that are over and are remembered, at most.
+const OVER_MAX: usize = 4_096;
+
 /// What is known of fences at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
@@ -22,9 +34,11 @@ pub struct Verdicts {
     /// Consul has said what is stored under `fence/`. Before that nothing is confirmed, and this
     /// node may be fenced.
     pub known: bool,
-    /// Processes that are confirmed, with the index of the last word that this is about: a process
-    /// that has spoken after it is not.
-    pub confirmed: HashMap<Fid, u64>,
+    /// Processes that are confirmed.
+    pub confirmed: HashMap<Fid, Confirmed>,
+    /// Processes of this node that have been started anew after the operation of that number had
+    /// confirmed them: it is not about them any more. Kept until another one is.
+    pub over: BTreeMap<Fid, String>,
     /// Nodes that are fenced, by their names in Consul.
     pub fenced: BTreeSet<String>,
     /// This node is fenced.
@@ -38,9 +52,9 @@ pub struct Verdicts {
 impl Verdicts {
     /// Whether a fence has confirmed that a process has ended or been cut off.
     pub fn is_confirmed(&self, process: Fid, view: &Snapshot) -> bool {
-        let word = self.confirmed.get(&process);
+        let confirmed = self.confirmed.get(&process);
         self.enabled
-            && (word.is_some_and(|word| view.processes.index(process) <= *word)
+            && (confirmed.is_some_and(|confirmed| view.processes.index(process) <= confirmed.word)
                 || !self.fenced.is_empty()
                     && view
                         .tree
@@ -148,11 +162,31 @@ impl SharedVerdicts {
         });
     }
 
-    /// A new incarnation of a process asks for its entrypoint.
+    /// A new incarnation of a process asks for its entrypoint. What was confirmed was about the one
+    /// before, also if this one says the very same word, which has no new index then.
     pub fn reborn(&self, process: Fid) {
-        if self.0.borrow().isolated.contains(&process) {
-            self.update(|verdicts| _ = verdicts.isolated.remove(&process));
+        let concerned = {
+            let now = self.0.borrow();
+            now.isolated.contains(&process) || now.confirmed.contains_key(&process)
+        };
+        if !concerned {
+            return;
         }
+        self.update(|verdicts| {
+            verdicts.isolated.remove(&process);
+            if let Some(confirmed) = verdicts.confirmed.remove(&process) {
+                verdicts.over.insert(process, confirmed.op);
+            }
+        });
+    }
+
+    /// An operation says nothing of a process of this node any more: it has been started anew.
+    pub fn is_over(&self, process: Fid, op: String) {
+        self.update(|verdicts| {
+            if verdicts.over.len() < OVER_MAX {
+                verdicts.over.insert(process, op);
+            }
+        });
     }
 }
 
@@ -191,10 +225,27 @@ mod tests {
         }
     }
 
+    fn by(op: &str, word: u64) -> Confirmed {
+        let op = op.to_owned();
+        Confirmed { word, op }
+    }
+
+    #[test]
+    fn what_was_confirmed_is_over_when_the_process_is_started_anew() {
+        let shared = SharedVerdicts::new(true);
+        shared.update(|verdicts| _ = verdicts.confirmed.insert(IOS, by("1", 100)));
+        // The same word has the same index.
+        let view = view("STARTED", "M0D");
+        assert!(shared.now().is_confirmed(IOS, &view));
+        shared.reborn(IOS);
+        assert!(!shared.now().is_confirmed(IOS, &view));
+        assert_eq!(shared.now().over.get(&IOS).unwrap(), "1");
+    }
+
     #[test]
     fn without_fencing_nothing_changes() {
         let off = Verdicts {
-            confirmed: HashMap::from([(IOS, 100)]),
+            confirmed: HashMap::from([(IOS, by("1", 100))]),
             fenced: BTreeSet::from(["n".to_owned()]),
             own_fenced: true,
             ..Verdicts::default()
@@ -208,7 +259,7 @@ mod tests {
     #[test]
     fn failed_is_told_when_it_is_confirmed() {
         let confirmed = |word| Verdicts {
-            confirmed: HashMap::from([(IOS, word)]),
+            confirmed: HashMap::from([(IOS, by("1", word))]),
             ..on()
         };
         let fenced = Verdicts {

@@ -1,12 +1,10 @@
 //! The tasks of fencing beside its coordinator: they join it with the bridge.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use consul_client::Client;
 use halink::Fid;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use crate::bridge::SharedVerdicts;
 use crate::cluster::View;
@@ -19,18 +17,19 @@ use crate::fence::local::MotrProcesses;
 use crate::fence::model::NodeName;
 use crate::fence::readmit::Readmission;
 use crate::fence::trigger::Triggers;
-use crate::fence::watchdog::{self, Act, Beat, Guard};
+use crate::fence::watchdog::{self, Beat, Feed};
 use crate::fence::{FenceHandle, servers, verdicts};
 use crate::tasks::Tasks;
-
-/// The kernel's own reset.
-const SYSRQ: &str = "/proc/sysrq-trigger";
 
 /// What the tasks are made of.
 pub(super) struct FenceTasks {
     pub(super) config: Arc<FenceConfig>,
     /// The bridge's own process.
     pub(super) own: Fid,
+    /// `ha.endpoint`.
+    pub(super) endpoint: String,
+    /// `ha.death_watch`
+    pub(super) death_watch: bool,
     pub(super) consul: Client,
     pub(super) view: View,
     pub(super) verdicts: SharedVerdicts,
@@ -86,6 +85,7 @@ impl FenceTasks {
             consul: self.consul.clone(),
             deaths: Arc::clone(&self.deaths),
             view: self.view.clone(),
+            verdicts: self.verdicts.clone(),
             handle: handle.clone(),
         };
         tasks.add("fence deaths", tokio::spawn(deaths.run(stop.clone())));
@@ -112,12 +112,13 @@ impl FenceTasks {
             let responder = Responder::spawn(files, handle.clone(), stop.clone());
             tasks.add("request files", responder);
         }
-        self.watchdog(me, coordinator, tasks, stop);
+        self.watchdog(me, handle, coordinator, tasks, stop);
     }
 
     fn watchdog(
         self,
         me: NodeName,
+        handle: &FenceHandle,
         coordinator: &Coordinator,
         tasks: &mut Tasks,
         stop: &CancellationToken,
@@ -125,31 +126,37 @@ impl FenceTasks {
         let Some(watchdog) = watchdog::of(&self.config, &me).cloned() else {
             return;
         };
-        let act = Act {
-            local: Arc::new(self.local),
-            verdicts: self.verdicts.clone(),
-            stop_max: watchdog.stop_max,
-            action: watchdog.action.clone(),
-            sysrq: PathBuf::from(SYSRQ),
+        let feed = Feed {
+            name: watchdog::name_of(&self.endpoint),
+            watchdog,
+            ttl: self.config.session_ttl,
+            me: me.clone(),
+            own: self.own,
+            death_watch: self.death_watch,
+            deaths: self.deaths,
+            view: self.view.snapshots(),
+            verdicts: self.verdicts,
+            armed: coordinator.watchdog(),
         };
-        // The thread ends when the task says so; a thread that acts is not waited for.
-        let (guard, _thread) = match Guard::spawn(self.config.session_ttl, act) {
-            Ok(spawned) => spawned,
-            Err(error) => {
-                return error!(%error, "the watchdog cannot be started: it is not armed");
-            }
-        };
+        // It ends with the watchdog's beat, which needs it until its end.
+        let ended = CancellationToken::new();
+        let (feed, feeding) = feed.spawn(ended.clone());
         let beat = Beat {
             config: self.config,
-            watchdog,
             me,
             consul: self.consul,
             leases: coordinator.leases(),
-            armed: coordinator.watchdog(),
-            verdicts: self.verdicts,
-            guard,
+            views: handle.views(),
+            feed,
         };
-        tasks.add("watchdog", tokio::spawn(beat.run(stop.clone())));
+        let beating = beat.run(stop.clone());
+        let both = async move {
+            tokio::join!(feeding, async {
+                beating.await;
+                ended.cancel();
+            });
+        };
+        tasks.add("watchdog", tokio::spawn(both));
     }
 }
 

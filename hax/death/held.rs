@@ -5,13 +5,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use halink::Fid;
+use serde::{Deserialize, Serialize};
 
 use super::pidfd::Watched;
+
+/// A process that has been identified, so that it can be told from all others of this boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identified {
+    /// Its pid.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot (`proc(5)`, `stat`, field 22).
+    pub started: u64,
+    /// Its fid.
+    pub process: Fid,
+}
 
 /// A process that was identified.
 #[derive(Debug, Clone)]
 pub(super) struct Proven {
     pub(super) pid: u64,
+    /// When it was started, in clock ticks since boot.
+    pub(super) started: u64,
     pub(super) fd: Arc<Watched>,
 }
 
@@ -74,6 +88,34 @@ impl Held {
 
     pub(super) fn of(&self, process: Fid) -> Option<Holding> {
         self.0.get(&process).cloned()
+    }
+
+    /// The processes that were identified and may be alive.
+    pub(super) fn identified(&self) -> Vec<Identified> {
+        let each = |(process, holding): (&Fid, &Holding)| {
+            let proven = holding.proven.iter().filter(|proven| proven.may_live());
+            let identified = proven.filter_map(|proven| {
+                Some(Identified {
+                    pid: u32::try_from(proven.pid).ok()?,
+                    started: proven.started,
+                    process: *process,
+                })
+            });
+            identified.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(each).collect()
+    }
+
+    /// Whether the process with this pid was identified and is held, alive or not.
+    pub(super) fn has(&self, process: Fid, pid: u64) -> bool {
+        let holding = self.0.get(&process);
+        holding.is_some_and(|holding| holding.proven.iter().any(|proven| proven.pid == pid))
+    }
+
+    /// The fids whose newest process was identified, alive or not.
+    pub(super) fn accounted(&self) -> impl Iterator<Item = Fid> {
+        let accounted = self.0.iter().filter(|(_, holding)| holding.identified);
+        accounted.map(|(process, _)| *process)
     }
 
     /// The fids that may have a process.

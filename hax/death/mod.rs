@@ -16,8 +16,10 @@ mod table;
 mod tests;
 mod watch;
 
+pub use held::Identified;
 pub use kill::Survives;
+pub use pidfd::PidFd;
 pub use procfs::Proc;
 pub use proof::{Claim, Evidence, Unproven, prove};
-pub use table::{ConfirmedDead, Deaths, Fall, Heard, WatchState, watches_max};
+pub use table::{ConfirmedDead, Deaths, Fall, Guarded, Heard, WatchState, watches_max};
 pub use watch::{Dead, DeathWatch, Handler};

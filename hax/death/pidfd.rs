@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 /// A process, alive or dead.
 #[derive(Debug)]
-pub(super) struct PidFd(OwnedFd);
+pub struct PidFd(OwnedFd);
 
 impl PidFd {
     /// The process that has this pid now (`pidfd_open(2)`).
@@ -22,8 +22,20 @@ impl PidFd {
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
+    /// As [`open`](Self::open), of a number.
+    ///
+    /// # Errors
+    /// That is no pid; those of `open`.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        Self::open(pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?)
+    }
+
     /// Whether the process has ended. Its pid is not given away before that.
-    pub(super) fn has_died(&self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn has_died(&self) -> io::Result<bool> {
         has_died(&self.0)
     }
 
@@ -31,12 +43,15 @@ impl PidFd {
     ///
     /// # Errors
     /// `ESRCH`: it has ended and been reaped. `EPERM`.
-    pub(super) fn kill(&self) -> io::Result<()> {
+    pub fn kill(&self) -> io::Result<()> {
         kill(&self.0)
     }
 
     /// Waits until the process has ended, for this long at most; whether it has. It blocks the thread.
-    pub(super) fn ends_within(&self, timeout: Duration) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn ends_within(&self, timeout: Duration) -> io::Result<bool> {
         ends_within(&self.0, timeout)
     }
 

@@ -54,7 +54,10 @@ impl Proc {
     }
 
     /// When a process was started, in clock ticks since boot.
-    pub(super) fn started(&self, pid: u32) -> io::Result<u64> {
+    ///
+    /// # Errors
+    /// There is no such process, or it cannot be seen.
+    pub fn started(&self, pid: u32) -> io::Result<u64> {
         let stat = fs::read(self.file(pid, "stat"))?;
         let stat = String::from_utf8_lossy(&stat);
         // The name of the program may hold anything; what comes after it is numbers, from field 3.

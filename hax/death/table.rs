@@ -1,7 +1,7 @@
 //! What is known of the processes of this machine: who is watched, and who is confirmed dead.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use halink::{Fid, LinkId, ProcessType};
@@ -9,8 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::held::{Held, Holding, Proven};
-use super::pidfd::Watched;
+use super::held::{Held, Holding, Identified, Proven};
 use super::proof::{Claim, Evidence, Unproven};
 use super::watch::Dead;
 use crate::cluster::ConfTree;
@@ -48,6 +47,19 @@ impl ConfirmedDead {
     pub fn at(&self) -> SystemTime {
         self.at
     }
+}
+
+/// What a watchdog of this machine has to know: who can be ended for certain, and who cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Guarded {
+    /// The processes that were identified and may be alive.
+    pub identified: BTreeSet<Identified>,
+    /// The fids whose newest process was identified, alive or not.
+    pub accounted: BTreeSet<Fid>,
+    /// Processes with a link that nobody could end for certain, with the reason.
+    pub loose: BTreeMap<Fid, String>,
+    /// There are more processes than are followed.
+    pub full: bool,
 }
 
 /// Where a watch stands.
@@ -111,6 +123,8 @@ pub struct Deaths {
     inner: Mutex<Inner>,
     /// Told whenever somebody has died, or a dead one speaks again.
     changes: watch::Sender<()>,
+    /// Told whenever [`guarded`](Self::guarded) may have changed.
+    guarded: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +141,35 @@ impl Deaths {
             watches_max,
             inner: Mutex::default(),
             changes: watch::Sender::default(),
+            guarded: watch::Sender::default(),
+        }
+    }
+
+    /// Told whenever [`guarded`](Self::guarded) may have changed for another reason than a death.
+    pub fn guarded_changes(&self) -> watch::Receiver<()> {
+        self.guarded.subscribe()
+    }
+
+    /// Who can be ended for certain, and who cannot.
+    pub fn guarded(&self) -> Guarded {
+        let inner = self.lock();
+        let identified: BTreeSet<_> = inner.held.identified().into_iter().collect();
+        let mut loose = BTreeMap::new();
+        for watch in inner.watches.values() {
+            let is_held = || inner.held.has(watch.process, watch.pid);
+            let why = match watch.state {
+                WatchState::Unproven(Unproven::Died | Unproven::NoProcess) => continue,
+                WatchState::Unproven(reason) => reason.to_string(),
+                WatchState::Watched(_) if !is_held() => "too many processes are held".to_owned(),
+                WatchState::Watched(_) | WatchState::Proving | WatchState::Ended => continue,
+            };
+            loose.insert(watch.process, why);
+        }
+        Guarded {
+            accounted: inner.held.accounted().collect(),
+            identified,
+            loose,
+            full: inner.watches.len() >= self.watches_max,
         }
     }
 
@@ -150,10 +193,13 @@ impl Deaths {
     }
 
     /// It was identified: it can be killed from here on, also when its link has gone.
-    pub(super) fn holds(&self, link: LinkId, process: Fid, pid: u64, fd: Arc<Watched>) {
+    pub(super) fn holds(&self, link: LinkId, process: Fid, proven: Proven) {
         let mut inner = self.lock();
-        let newest = inner.of(link, pid).is_some_and(|watch| !watch.superseded);
-        inner.held.proven(process, Proven { pid, fd }, newest);
+        let watch = inner.of(link, proven.pid);
+        let newest = watch.is_some_and(|watch| !watch.superseded);
+        inner.held.proven(process, proven, newest);
+        drop(inner);
+        self.guarded.send_replace(());
     }
 
     /// What a fence of the process kills.
@@ -222,6 +268,7 @@ impl Deaths {
         if let Some(watch) = self.lock().watches.remove(&link) {
             watch.wake.cancel();
         }
+        self.guarded.send_replace(());
     }
 
     /// What came of the identification.
@@ -232,6 +279,7 @@ impl Deaths {
                 Err(reason) => WatchState::Unproven(reason),
             };
         }
+        self.guarded.send_replace(());
     }
 
     /// A watch has been woken: the process has died, or a new incarnation is there. `last_word` is
@@ -242,6 +290,7 @@ impl Deaths {
             return Fall::Nothing;
         };
         watch.state = WatchState::Ended;
+        self.guarded.send_replace(());
         let superseded = watch.superseded;
         let said = watch.said.or(last_word);
         let (kind, stopped) = said.unwrap_or((ProcessType::M0d, false));

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use super::held::Proven;
 use super::pidfd::{PidFd, Watched};
 use super::procfs::Proc;
 use super::proof::{self, Claim, Evidence, Unproven};
@@ -173,19 +174,21 @@ impl<H: Handler> Task<H> {
         let (process, pid) = (claim.process, claim.pid);
         let identified = identify(proofs, claim).await;
         let outcome = match &identified {
-            Ok((_, evidence)) => Ok(*evidence),
+            Ok((_, _, evidence)) => Ok(*evidence),
             Err(reason) => Err(*reason),
         };
-        self.deaths.proven(self.link, pid, outcome);
         let watched = match identified {
-            Ok((watched, evidence)) => {
+            Ok((watched, started, evidence)) => {
                 let watched = Arc::new(watched);
-                self.deaths
-                    .holds(self.link, process, pid, Arc::clone(&watched));
+                let fd = Arc::clone(&watched);
+                let proven = Proven { pid, started, fd };
+                self.deaths.holds(self.link, process, proven);
+                self.deaths.proven(self.link, pid, outcome);
                 debug!(%process, pid, ?evidence, "the process is watched for its death");
                 watched
             }
             Err(reason) => {
+                self.deaths.proven(self.link, pid, outcome);
                 info!(%process, pid, %reason,
                     "the process is not watched for its death; Consul's check does the work");
                 return self.handler.unproven();
@@ -226,7 +229,8 @@ impl<H: Handler> Task<H> {
     }
 }
 
-async fn identify(proofs: &Semaphore, claim: Claim) -> Result<(Watched, Evidence), Unproven> {
+/// The process of a claim, and when it was started.
+async fn identify(proofs: &Semaphore, claim: Claim) -> Result<(Watched, u64, Evidence), Unproven> {
     let Ok(_permit) = proofs.acquire().await else {
         return Err(Unproven::Died);
     };
@@ -235,8 +239,27 @@ async fn identify(proofs: &Semaphore, claim: Claim) -> Result<(Watched, Evidence
         reason = "reading /proc has no asynchronous form, and its answers may have to wait for a \
                   lock of the process; at most two threads are used, and each reads a bounded part"
     )]
-    let opened = tokio::task::spawn_blocking(move || proof::open(&Proc::default(), &claim)).await;
-    let no_watch = |error: std::io::Error| Unproven::NoWatch(error.kind());
-    let (fd, evidence): (PidFd, Evidence) = opened.unwrap_or(Err(Unproven::Died))?;
-    Ok((fd.watch().map_err(no_watch)?, evidence))
+    let opened = tokio::task::spawn_blocking(move || open(&claim)).await;
+    let (fd, started, evidence) = opened.unwrap_or(Err(Unproven::Died))?;
+    Ok((fd.watch().map_err(no_watch)?, started, evidence))
+}
+
+fn open(claim: &Claim) -> Result<(PidFd, u64, Evidence), Unproven> {
+    let proc = Proc::default();
+    let (fd, evidence) = proof::open(&proc, claim)?;
+    let pid = u32::try_from(claim.pid).map_err(|_| Unproven::NoPid)?;
+    let started = proc.started(pid);
+    // It was its own start only if it still lives.
+    match fd.has_died().map_err(no_watch)? {
+        true => Err(Unproven::Died),
+        false => Ok((
+            fd,
+            started.map_err(|error| Unproven::NoProc(error.kind()))?,
+            evidence,
+        )),
+    }
+}
+
+fn no_watch(error: std::io::Error) -> Unproven {
+    Unproven::NoWatch(error.kind())
 }

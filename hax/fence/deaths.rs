@@ -1,5 +1,5 @@
-//! Telling the cluster which processes of this node are known to have ended (`rfc/12-fencing.md`,
-//! "Triggers").
+//! Telling the cluster which processes of this node are known to have ended, and which have been started
+//! anew (`rfc/12-fencing.md`, "Triggers", "Fenced, and back").
 //!
 //! Nothing has to be done to them, so no operation runs: it is written as one that has ended,
 //! confirmed by the kernel of this node.
@@ -17,6 +17,7 @@ use super::model::{
     Action, Before, End, NodeName, OpId, Operation, Options, Origin, Outcome, Phase, ProcessRecord,
     Source, Target, UnixMillis, keys,
 };
+use crate::bridge::SharedVerdicts;
 use crate::cluster::{View, process};
 use crate::death::Deaths;
 
@@ -34,6 +35,8 @@ pub struct DeathRecords {
     pub deaths: Arc<Deaths>,
     /// What processes have said last.
     pub view: View,
+    /// Who has been started anew.
+    pub verdicts: SharedVerdicts,
     /// What is recorded.
     pub handle: FenceHandle,
 }
@@ -44,8 +47,13 @@ impl DeathRecords {
         let mut deaths = self.deaths.changes();
         let mut views = self.handle.views();
         let mut words = self.view.snapshots();
+        let mut verdicts = self.verdicts.changes();
         loop {
-            let mut again = false;
+            verdicts.mark_unchanged();
+            let mut again = match cancel.run_until_cancelled(self.forget()).await {
+                None => return,
+                Some(all) => !all,
+            };
             for dead in self.deaths.all() {
                 let process = dead.dead().process;
                 let recorded = self.handle.view().processes.get(&process).cloned();
@@ -68,6 +76,7 @@ impl DeathRecords {
                 // A word that waited for Consul may be written after the death.
                 Ok(()) = words.changed() => {}
                 Ok(()) = views.changed() => {}
+                Ok(()) = verdicts.changed() => {}
                 () = tokio::time::sleep(AGAIN), if again => {}
             }
         }
@@ -99,6 +108,42 @@ impl DeathRecords {
         ];
         self.consul.txn().commit(&ops).await?;
         info!(%process, word, op = %op.id, "the death of the process is recorded");
+        if self.deaths.confirmed(process).is_none() {
+            // Its next incarnation has come meanwhile.
+            self.verdicts.is_over(process, op.id.to_string());
+        }
+        Ok(())
+    }
+
+    /// Deletes the records of those that have been started anew. Whether all are gone.
+    async fn forget(&self) -> bool {
+        let mut all = true;
+        let over = self.verdicts.now().over.clone();
+        let view = self.handle.view();
+        for (process, op) in over {
+            let is_there = view.processes.get(&process);
+            if is_there.is_none_or(|record| record.value.op.as_str() != op) {
+                continue;
+            }
+            if let Err(error) = self.delete(process, &op).await {
+                warn!(%process, op, %error, "the record of an earlier life of the process stays");
+                all = false;
+            }
+        }
+        all
+    }
+
+    async fn delete(&self, process: Fid, op: &str) -> Result<(), Error> {
+        let key = keys::process(process);
+        let kv = self.consul.kv().with(ReadOptions::consistent());
+        let Some(pair) = kv.get(&key).await?.value else {
+            return Ok(());
+        };
+        let record: ProcessRecord = pair.json()?;
+        // Else a newer operation has written it, or somebody is about to: the view will say.
+        if record.op.as_str() == op && self.consul.kv().delete_cas(&key, pair.modify_index).await? {
+            info!(%process, op, "the process has been started anew: it is not confirmed any more");
+        }
         Ok(())
     }
 

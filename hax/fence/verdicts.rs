@@ -1,15 +1,17 @@
 //! From what is stored under `fence/` to what the bridge tells (`rfc/12-fencing.md`, "Fenced, and
 //! back").
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use halink::Fid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::FenceView;
-use super::model::NodeName;
-use crate::bridge::{SharedVerdicts, Verdicts};
+use super::model::{NodeName, ProcessRecord};
+use crate::bridge::{Confirmed, SharedVerdicts, Verdicts};
 
 /// Keeps the verdicts as the views are, until it is cancelled or the views end: then the last one
 /// stays true, for what is confirmed stays so.
@@ -33,8 +35,22 @@ pub async fn follow(
 /// a fence.
 fn apply(me: &NodeName, view: &FenceView, verdicts: &mut Verdicts) {
     let unread = |prefix: &str, name: &str| view.malformed.contains_key(&format!("{prefix}{name}"));
+    // Kept until another operation is about the process: a view that is behind must not bring back
+    // the one that is over.
+    let by_another = |process: &Fid, op: &str| {
+        let record = view.processes.get(process);
+        record.is_some_and(|record| record.value.op.as_str() != op)
+    };
+    verdicts.over.retain(|process, op| !by_another(process, op));
+    let over = &verdicts.over;
     let confirmed = view.processes.iter();
-    let confirmed = confirmed.map(|(process, record)| (*process, record.value.word));
+    let confirmed = confirmed.filter(|(process, _)| !over.contains_key(*process));
+    let confirmed = confirmed.map(|(process, record)| {
+        let ProcessRecord { op, word } = &record.value;
+        let (op, word) = (op.to_string(), *word);
+        (*process, Confirmed { word, op })
+    });
+    let confirmed: HashMap<_, _> = confirmed.collect();
     let fenced = view
         .nodes
         .iter()
@@ -47,7 +63,7 @@ fn apply(me: &NodeName, view: &FenceView, verdicts: &mut Verdicts) {
         .map(|(node, _)| node.as_str())
         .chain(kept.map(String::as_str));
     verdicts.fenced = fenced.map(str::to_owned).collect();
-    verdicts.confirmed = confirmed.collect();
+    verdicts.confirmed = confirmed;
     let own = me.as_str();
     verdicts.own_fenced = verdicts.fenced.contains(own) || unread("fence/nodes/", own);
     verdicts.known = true;
@@ -60,8 +76,9 @@ fn log(before: &Verdicts, after: &Verdicts) {
     for node in before.fenced.difference(&after.fenced) {
         info!(node, "the node is not fenced any more");
     }
-    for (process, word) in &after.confirmed {
-        if before.confirmed.get(process) != Some(word) {
+    for (process, confirmed) in &after.confirmed {
+        if before.confirmed.get(process) != Some(confirmed) {
+            let word = confirmed.word;
             warn!(%process, word, "the process is confirmed to write nothing");
         }
     }
@@ -121,8 +138,18 @@ mod tests {
         let view = FenceView::parse(&[fenced("b"), released, confirmed]);
         assert!(view.malformed.is_empty(), "{:?}", view.malformed);
         apply(&me, &view, &mut verdicts);
-        assert_eq!(verdicts.confirmed.get(&process.parse().unwrap()), Some(&42));
+        let process: Fid = process.parse().unwrap();
+        let confirmed = verdicts.confirmed.get(&process).cloned().unwrap();
+        assert_eq!(confirmed.word, 42);
         assert_eq!(Vec::from_iter(&verdicts.fenced), ["b"]);
+        // It has been started anew, and the record is still there.
+        verdicts.over.insert(process, confirmed.op.clone());
+        apply(&me, &view, &mut verdicts);
+        assert!(verdicts.confirmed.is_empty());
+        let next = json!({ "op": uuid::Uuid::now_v7().to_string(), "word": 43 });
+        let next = pair(&format!("fence/processes/{process}"), next);
+        apply(&me, &FenceView::parse(&[next]), &mut verdicts);
+        assert_eq!(verdicts.confirmed[&process].word, 43);
         assert_eq!(verdicts.closed(), None);
         apply(&me, &FenceView::parse(&[fenced("a")]), &mut verdicts);
         assert!(verdicts.own_fenced && verdicts.closed().is_some());

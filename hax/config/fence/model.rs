@@ -347,8 +347,6 @@ pub enum Trigger {
     Check,
     /// The bridge has isolated it.
     Isolate,
-    /// It has died, as the bridge of its node has seen.
-    Death,
     /// `serfHealth` of the node is critical.
     NodeLost,
 }

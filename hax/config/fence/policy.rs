@@ -45,7 +45,6 @@ fn policy(
     let triggers = r.list(&keys::POLICY_ON, |word| match word {
         "check" => Ok(Trigger::Check),
         "isolate" => Ok(Trigger::Isolate),
-        "death" => Ok(Trigger::Death),
         "node-lost" => Ok(Trigger::NodeLost),
         _ => Err(format!("{word:?} is not one of {}", keys::POLICY_ON.range)),
     });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use halink::{Fid, LinkId, ProcessType};
 
 use super::process;
+use crate::death::held::Proven;
 use crate::death::proof::{open, since_boot};
 use crate::death::{Claim, Deaths, Evidence, Proc, Survives};
 
@@ -50,7 +51,9 @@ impl Running {
         if prove {
             let (fd, evidence) = open(&Proc::default(), &claim).unwrap();
             deaths.proven(link, pid, Ok(evidence));
-            deaths.holds(link, process, pid, Arc::new(fd.watch().unwrap()));
+            let started = Proc::default().started(self.0.id()).unwrap();
+            let fd = Arc::new(fd.watch().unwrap());
+            deaths.holds(link, process, Proven { pid, started, fd });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use consul_client::Error;
+use consul_client::{Error, Index};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -14,8 +14,11 @@ use super::end::NodeNow;
 use super::locks::Locks;
 use super::session::Lease;
 use super::slots::Slots;
+use crate::config::fence::DeviceKind;
 use crate::fence::executor::{BootInstant, Run};
-use crate::fence::model::{AttemptState, Ended, OpId, Operation, RunResult, Step, Target, keys};
+use crate::fence::model::{
+    AttemptState, Ended, OpId, Operation, PeerRecord, RunResult, Step, Target, keys,
+};
 use crate::fence::protocol::{self, START_WINDOW};
 
 /// Between two tries for a lock, and after a failure.
@@ -26,6 +29,17 @@ const FINISH_MAX: Duration = Duration::from_secs(60);
 
 /// The same while the daemon stops.
 const FINISH_STOPPING: Duration = Duration::from_secs(3);
+
+/// What the target has published of its watchdog, for an attempt that waits for it.
+#[derive(Clone, Copy)]
+enum Armed {
+    /// No step waits for it.
+    NotNeeded,
+    /// It is not armed, or acts too late.
+    No,
+    /// It is armed, by the record with this index.
+    Yes(Index),
+}
 
 /// An attempt in hand.
 pub(super) struct Job {
@@ -161,8 +175,19 @@ impl Job {
                 }
                 _ => return None,
             }
+            let armed = match self.armed().await {
+                Ok(armed) => armed,
+                Err(error) => {
+                    warn!(op = %self.id, %error, "an attempt cannot start yet");
+                    self.pause(TRY_AGAIN).await;
+                    continue;
+                }
+            };
             let epoch = op.value.plan.as_ref().map(|plan| plan.epoch);
             let checked = match node {
+                _ if matches!(armed, Armed::No) => {
+                    Err("the target has not published that its watchdog is armed")
+                }
                 NodeNow::Read(node) if Some(node.value.epoch) == epoch => Ok(node.index),
                 NodeNow::Read(_) => Err("the node has been fenced since the plan was made"),
                 NodeNow::Unreadable(_) => Err("the record of the node cannot be read"),
@@ -187,6 +212,9 @@ impl Job {
                 self.lease.id.clone(),
             ));
             ops.push(unchanged(keys::node(self.target.node()), index));
+            if let Armed::Yes(index) = armed {
+                ops.push(unchanged(keys::peer(self.target.node()), index));
+            }
             ops.push(write(&record, op.index));
             let start_by = BootInstant::now().after(START_WINDOW);
             let committed = tokio::time::timeout(START_WINDOW, self.context.commit(&ops)).await;
@@ -205,6 +233,31 @@ impl Job {
             }
         }
         None
+    }
+
+    /// Whether the target's watchdog acts within the time that a step waits for it. The target takes its
+    /// word back before it gives the watchdog up: so its record is one of what **start** checks.
+    async fn armed(&self) -> Result<Armed, consul_client::Error> {
+        let device = |step: &Step| self.context.config.device(&step.device);
+        let waits = self
+            .steps
+            .iter()
+            .filter_map(|step| match &device(step)?.kind {
+                DeviceKind::Watchdog(watchdog) => Some(watchdog.timeout),
+                _ => None,
+            });
+        let Some(wait) = waits.min() else {
+            return Ok(Armed::NotNeeded);
+        };
+        let key = keys::peer(self.target.node());
+        let peer = self.context.record::<PeerRecord>(&key).await?;
+        let bound = peer.value.watchdog_ms;
+        Ok(
+            match bound.is_some_and(|ms| u128::from(ms) <= wait.as_millis()) {
+                true => Armed::Yes(peer.index),
+                false => Armed::No,
+            },
+        )
     }
 
     /// Runs the agents of all steps at once.

@@ -8,11 +8,14 @@ use halink::{Fid, ProcessType};
 
 use super::condition::{Condition, Scene};
 use crate::cluster::{ConfTree, StoredType};
-use crate::config::fence::{FenceConfig, PolicyConfig, Trigger};
+use crate::config::fence::{DeviceKind, FenceConfig, PolicyConfig, Trigger};
 use crate::fence::model::{
     Action, NodeName, Operation, Outcome, Refusal, Source, Target, UnixMillis,
 };
 use crate::fence::{FenceView, Stored};
+
+/// How long a hax that is alive may take until it has published what it can do.
+const PUBLISH_MAX: Duration = Duration::from_secs(60);
 
 /// What is to be done about a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +104,15 @@ pub fn decide(
     };
     let failed = match last(facts, target, condition, policy).map(|op| (op, verdict(op))) {
         Some((op, Verdict::LeftAlone)) => return left_alone(op),
+        Some((op, Verdict::Failed)) if is_no_peer(op) && is_alive(facts.fence, target.node()) => {
+            match ability(facts, target.node()) {
+                Ability::Able => None,
+                Ability::Unable => Some(format!("the hax of {} cannot kill it", target.node())),
+                // It has just been started, and has not looked at its devices yet.
+                Ability::Unknown if is_new(facts, target, condition) => return Decision::Wait,
+                Ability::Unknown => Some(format!("operation {} found no peer", op.id)),
+            }
+        }
         Some((op, Verdict::Failed)) => Some(format!("operation {} did not succeed", op.id)),
         _ if condition.refused.is_some() => condition.refused.clone(),
         _ if !is_alive(facts.fence, target.node()) => {
@@ -171,6 +183,45 @@ fn is_alive(fence: &FenceView, node: &NodeName) -> bool {
 fn is_in_kernel(facts: &Facts<'_>, process: Fid) -> bool {
     let status = facts.scene.view.processes.get(process);
     status.is_some_and(|status| status.kind == StoredType::Motr(ProcessType::Kernel))
+}
+
+fn is_no_peer(op: &Operation) -> bool {
+    op.ended().map(|end| end.outcome) == Some(Outcome::Refused(Refusal::NoPeer))
+}
+
+/// Whether the hax of a node can kill a process, as it has published.
+enum Ability {
+    Able,
+    Unable,
+    /// It has published no device yet.
+    Unknown,
+}
+
+fn ability(facts: &Facts<'_>, node: &NodeName) -> Ability {
+    let Some(peer) = facts.fence.peers.get(node) else {
+        return Ability::Unknown;
+    };
+    let published = &peer.record.devices;
+    let mut kills = facts.config.devices.iter();
+    let able = kills.any(|device| {
+        matches!(device.kind, DeviceKind::Process) && published.contains_key(&device.name)
+    });
+    match able {
+        true => Ability::Able,
+        false if published.is_empty() => Ability::Unknown,
+        false => Ability::Unable,
+    }
+}
+
+/// Whether the first operation about this failure that has found no peer ended a short while ago.
+fn is_new(facts: &Facts<'_>, target: &Target, condition: &Condition) -> bool {
+    let ops = facts.fence.ops.values().filter(|stored| {
+        let op = &stored.value;
+        op.target == *target && is_no_peer(op) && stored.index.0 > condition.word
+    });
+    let ended = ops.filter_map(|stored| stored.value.ended().map(|end| end.at));
+    let first = ended.min();
+    first.is_none_or(|first| is_within(first, PUBLISH_MAX, facts.now))
 }
 
 /// What an ended operation says of the same failure.

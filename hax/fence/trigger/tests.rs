@@ -9,10 +9,10 @@ use halink::{Fid, FidType};
 use serde_json::json;
 
 use super::*;
-use crate::bridge::Verdicts;
+use crate::bridge::{Confirmed, Verdicts};
 use crate::cluster::{ConfTree, Failing, ProcessTable};
 use crate::config::fence::PolicyConfig;
-use crate::fence::model::{Action, OpId, Operation, PeerRecord, Source};
+use crate::fence::model::{Action, OpId, Operation, PeerRecord, Reach, Source};
 use crate::fence::{FenceView, Peer, Stored};
 
 const OWN: Fid = process(0);
@@ -36,6 +36,7 @@ struct Case {
     verdicts: Verdicts,
     fence: FenceView,
     config: FenceConfig,
+    now: u64,
 }
 
 impl Case {
@@ -72,6 +73,7 @@ impl Case {
             },
             fence: FenceView::default(),
             config: config(),
+            now: 1_000,
         };
         case.peer("a", true);
         case.peer("b", true);
@@ -98,6 +100,13 @@ impl Case {
             session: alive.then(|| "5b0e1f7e-0000-4000-8000-000000000000".parse().unwrap()),
         };
         self.fence.peers.insert(node(name), peer);
+    }
+
+    /// A peer's hax has looked at this device.
+    fn publish(&mut self, name: &str, device: &str) {
+        let peer = self.fence.peers.get_mut(&node(name)).unwrap();
+        let device = device.parse().unwrap();
+        peer.record.devices.insert(device, Reach::default());
     }
 
     /// An operation whose last write had this index.
@@ -146,7 +155,7 @@ impl Case {
             config: &self.config,
             fence: &self.fence,
             scene: self.scene(),
-            now: UnixMillis(1_000),
+            now: UnixMillis(self.now),
         };
         let condition = self
             .found()
@@ -166,6 +175,11 @@ impl Case {
             Decision::Wait | Decision::Nothing(_) => None,
         }
     }
+}
+
+fn confirmed_at(word: u64) -> HashMap<Fid, Confirmed> {
+    let op = String::new();
+    HashMap::from([(process(12), Confirmed { word, op })])
 }
 
 fn config() -> FenceConfig {
@@ -224,9 +238,9 @@ fn who_writes_nothing_is_not_fenced() {
             .is_empty()
     );
     let mut confirmed = started();
-    confirmed.verdicts.confirmed = HashMap::from([(process(12), 100)]);
+    confirmed.verdicts.confirmed = confirmed_at(100);
     assert!(confirmed.targets().is_empty());
-    confirmed.verdicts.confirmed = HashMap::from([(process(12), 99)]);
+    confirmed.verdicts.confirmed = confirmed_at(99);
     assert_eq!(confirmed.targets(), [IOS_B]);
     let mut fenced = started();
     fenced.verdicts.fenced = BTreeSet::from(["b".to_owned()]);
@@ -300,6 +314,27 @@ fn a_node_that_has_been_fenced_since_starts_anew() {
     assert_eq!(case.asked(&process), first);
     let case = case.op(&process, ended("failed"), 230);
     assert_eq!(case.asked(&process), escalated);
+}
+
+#[test]
+fn a_hax_that_has_not_published_its_devices_yet_is_waited_for() {
+    let phase =
+        json!({ "phase": "ended", "outcome": { "refused": "no-peer" }, "detail": "", "at": 950 });
+    let failed = Case::of("STARTED").failing(&[(12, 101)], &[]);
+    let mut case = failed.op(IOS_B, phase, 120);
+    let escalated = Some(("b".to_owned(), Action::Reboot, Source::Escalation));
+    assert_eq!(case.decide(IOS_B), Decision::Wait);
+    // Not for ever.
+    case.now = 950 + 60_001;
+    assert_eq!(case.asked(IOS_B), escalated);
+    case.now = 1_000;
+    case.publish("b", "pdu");
+    assert_eq!(case.asked(IOS_B), escalated, "it has said what it can do");
+    case.publish("b", "kill");
+    let process = Some((IOS_B.to_owned(), Action::Off, Source::ProcessFailed));
+    assert_eq!(case.asked(IOS_B), process);
+    case.peer("b", false);
+    assert_eq!(case.asked(IOS_B), escalated);
 }
 
 #[test]

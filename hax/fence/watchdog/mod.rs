@@ -2,16 +2,19 @@
 //! (`rfc/12-fencing.md`, "Watchdog").
 //!
 //! ```text
-//!   beat (task): renew, read ──▶ deadline ──▶ guard (thread of its own) ──▶ kill, verify, act
+//!   beat (task): renew, read ──▶ feed (task) ──socket──▶ watchdog process ──▶ kill, verify, act
+//!   death watch: processes ─────▶     └──▶ fence/peers/<self>: whether peers may count on it
 //! ```
 
-mod act;
+mod arming;
 mod beat;
-mod guard;
+mod feed;
+mod link;
+mod process;
 
-pub use act::Act;
 pub use beat::Beat;
-pub use guard::Guard;
+pub use feed::{Feed, FeedHandle};
+pub use process::{WatchdogArgs, run as run_process};
 
 use crate::config::fence::{DeviceKind, FenceConfig, HostCheck, WatchdogConfig};
 use crate::fence::model::NodeName;
@@ -27,4 +30,9 @@ pub fn of<'a>(config: &'a FenceConfig, node: &NodeName) -> Option<&'a WatchdogCo
         (hosts.check != HostCheck::Static || named).then_some(watchdog)
     });
     devices.min_by_key(|watchdog| watchdog.stop_max)
+}
+
+/// The name of the watchdog process of the bridge with this HA endpoint.
+pub fn name_of(endpoint: &str) -> String {
+    process::name_of(endpoint)
 }

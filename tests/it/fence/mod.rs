@@ -11,6 +11,7 @@ mod looks;
 mod pacemaker;
 mod people;
 mod powerman;
+mod rebirth;
 mod responder;
 mod runs;
 mod served;

@@ -26,7 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-pub(super) use wire::{AGENT_PATH, Ending, JOB_MAX, Job, Message, Report, Tail, UNKILLABLE};
+pub(in crate::fence) use wire::AGENT_PATH;
+pub(super) use wire::{Ending, JOB_MAX, Job, Message, Report, Tail, UNKILLABLE};
 
 /// `hax fence-guard`: started by the daemon, and by nobody else.
 #[derive(Debug, Args)]
