@@ -3,11 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use halink::Fid;
 use serde::{Deserialize, Serialize};
 
 use super::pidfd::Watched;
+use super::procfs::Proc;
+use super::proof::{self, Unproven, ticks};
 
 /// A process that has been identified, so that it can be told from all others of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +39,39 @@ impl Proven {
     }
 }
 
+/// A process that has spoken and could not be identified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stranger {
+    /// What it says its pid is.
+    pub(super) pid: u64,
+    /// By this time since boot it had been started.
+    pub(super) heard: Duration,
+    /// Why it was not identified.
+    pub(super) reason: Unproven,
+}
+
+impl Stranger {
+    /// Whether it may be alive. What has its pid in our pid namespace is it, or was started after it
+    /// had ended; a pid of another namespace or machine tells nothing.
+    pub(super) fn may_live(&self, proc: &Proc) -> bool {
+        match self.reason {
+            Unproven::NoProcess | Unproven::Younger | Unproven::Died => false,
+            Unproven::Stranger | Unproven::OtherListener | Unproven::NoWatch(_) => {
+                let pid = u32::try_from(self.pid);
+                pid.is_ok_and(|pid| match proc.started(pid) {
+                    Ok(started) => started <= ticks(self.heard),
+                    Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+                })
+            }
+            Unproven::NoPid
+            | Unproven::NoProc(_)
+            | Unproven::Namespace
+            | Unproven::Elsewhere
+            | Unproven::Rival => true,
+        }
+    }
+}
+
 /// What is known of the processes that have had one fid.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holding {
@@ -43,6 +79,9 @@ pub(super) struct Holding {
     pub(super) endpoint: String,
     /// Whether the newest one is among the proven.
     pub(super) identified: bool,
+    /// One that has spoken and could not be identified. It is not forgotten when another speaks: it
+    /// may hang, and write.
+    pub(super) stranger: Option<Stranger>,
     /// The newest one is in the kernel: it has no process that could end.
     pub(super) kernel: bool,
     /// The newest one last. Older ones are there while they live: they may hang.
@@ -76,6 +115,14 @@ impl Held {
         if let Some(holding) = self.0.get_mut(&process) {
             holding.identified |= newest;
             holding.proven.push(proven);
+        }
+    }
+
+    /// One that has spoken could not be identified.
+    pub(super) fn stranger(&mut self, process: Fid, pid: u64, reason: Unproven) {
+        if let Some(holding) = self.0.get_mut(&process) {
+            let heard = proof::since_boot();
+            holding.stranger = Some(Stranger { pid, heard, reason });
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use halink::Fid;
 use rustix::io::Errno;
 
-use super::held::{Holding, Proven};
+use super::held::{Holding, Proven, Stranger};
 use super::pidfd::PidFd;
 use super::procfs::Proc;
 use super::proof::{self, Claim, Unproven};
@@ -52,6 +52,7 @@ impl Deaths {
             let why = "it runs in the kernel".to_owned();
             return Err(Survives::Unknown(why));
         }
+        let stranger = holding.as_ref().and_then(|holding| holding.stranger);
         let mut shown = Vec::new();
         for proven in holding.iter().flat_map(|holding| &holding.proven) {
             let killed = signal(proven)?;
@@ -66,6 +67,11 @@ impl Deaths {
         if !identified || shown.is_empty() {
             let endpoint = holding.map(|holding: Holding| holding.endpoint);
             shown.extend(search(proc, process, endpoint.as_deref(), deadline)?);
+        }
+        if let Some(Stranger { pid, reason, .. }) = stranger.filter(|it| it.may_live(proc)) {
+            let why =
+                format!("a process that says that it is pid {pid} has spoken for it, and {reason}");
+            return Err(Survives::Unknown(why));
         }
         Ok(shown.join("; "))
     }

@@ -188,7 +188,7 @@ fn has_gone(error: &io::Error) -> bool {
 }
 
 /// Rounded down, as the kernel rounds the start of a process.
-fn ticks(time: Duration) -> u64 {
+pub(super) fn ticks(time: Duration) -> u64 {
     let ticks = time.as_nanos() * u128::from(clock_ticks_per_second()) / 1_000_000_000;
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }

@@ -273,12 +273,18 @@ impl Deaths {
 
     /// What came of the identification.
     pub fn proven(&self, link: LinkId, pid: u64, outcome: Result<Evidence, Unproven>) {
-        if let Some(watch) = self.lock().of(link, pid) {
+        let mut inner = self.lock();
+        if let Some(watch) = inner.of(link, pid) {
+            let process = watch.process;
             watch.state = match outcome {
                 Ok(evidence) => WatchState::Watched(evidence),
                 Err(reason) => WatchState::Unproven(reason),
             };
+            if let Err(reason) = outcome {
+                inner.held.stranger(process, pid, reason);
+            }
         }
+        drop(inner);
         self.guarded.send_replace(());
     }
 

@@ -110,14 +110,19 @@ async fn a_stranger_is_never_killed() {
     let claim = other.claim(process(0x33));
     let _ = deaths.heard(LinkId(1), process(0x33), claim.pid, None);
     deaths.claimed(&claim);
-    match kill(&deaths, process(0x33)) {
-        Ok(shown) => assert!(
-            shown.starts_with("no process of this machine is"),
-            "{shown}"
-        ),
-        Err(error) => assert!(matches!(error, Survives::Unknown(_)), "{error}"),
-    }
+    let reason = open(&Proc::default(), &claim).unwrap_err();
+    deaths.proven(LinkId(1), claim.pid, Err(reason));
+    // Nor is it said of one that was not identified that there is none.
+    let error = kill(&deaths, process(0x33)).unwrap_err();
+    assert!(matches!(error, Survives::Unknown(_)), "{error}");
     assert!(other.is_alive());
+    // Another that speaks for the fid does not make it forgotten.
+    deaths.reborn(process(0x33));
+    assert!(kill(&deaths, process(0x33)).is_err());
+    drop(other);
+    if Proc::default().shows_all() {
+        assert!(kill(&deaths, process(0x33)).is_ok());
+    }
 }
 
 #[tokio::test]

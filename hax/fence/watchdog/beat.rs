@@ -156,13 +156,20 @@ impl Beat {
     }
 
     /// The operation that runs through this node's watchdog, if there is one.
+    ///
+    /// # Errors
+    /// Consul did not answer, or has what cannot be read.
     async fn strike(&self) -> Result<Option<OpId>, Error> {
         let target = Target::Node(self.me.clone());
         let active = self.read(&keys::active(&target)).await?;
-        let id = active.and_then(|pair| pair.text().ok()?.parse::<OpId>().ok());
-        let Some(id) = id else {
+        let Some(active) = active else {
             return Ok(None);
         };
+        // What cannot be read may be a strike: that is no beat.
+        let id: OpId = active.text()?.parse().map_err(|error| Error::Decode {
+            path: active.key.clone(),
+            reason: format!("{error}"),
+        })?;
         let op = self.read(&keys::op(&id)).await?;
         let op: Option<Operation> = op.map(|pair| pair.json()).transpose()?;
         Ok(op
