@@ -60,8 +60,14 @@ pub fn main() -> ExitCode {
                     eprintln!("{}: warning: {finding}", config.display());
                 }
             }
-            println!("{}: no errors", config.display());
-            ExitCode::SUCCESS
+            in_runtime(async {
+                // Only a warning: the file may be that of another machine, with other agents.
+                for unusable in fence::coordinator::unusable(&checked).await {
+                    eprintln!("{}: warning: on this machine: {unusable}", config.display());
+                }
+                println!("{}: no errors", config.display());
+                ExitCode::SUCCESS
+            })
         }),
         Command::Sim(args) => in_runtime(sim::run(args)),
         // One thread: what measures is to take as little as it can of what is measured.

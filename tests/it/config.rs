@@ -176,3 +176,21 @@ async fn what_is_allowed_but_odd_is_told_and_is_no_error() {
     let said = std::str::from_utf8(&output.stdout).unwrap();
     assert!(said.ends_with("hax.toml: no errors\n"), "{said}");
 }
+
+/// The file may be that of another machine: so it is no error where it is only checked.
+#[tokio::test]
+async fn an_agent_that_does_not_exist_is_told_and_the_daemon_does_not_start_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "{}[fence]\nenabled = true\n[[fence.device]]\nname = \"pdu\"\ntype = \"agent\"\n\
+         agent = \"fence_of_nobody\"\nhosts = [\"ssu1\"]\n",
+        good(directory.path())
+    );
+    let checked = hax("check-config", &directory, &config).await;
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    let run = hax("run", &directory, &config).await;
+    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+    for said in [stderr(&checked), stderr(&run)] {
+        assert!(said.contains("fence.device[pdu].agent"), "{said}");
+    }
+}

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::context::{Context, millis, now};
+use super::request::known;
 use super::{operator, request};
 use crate::fence::gate::{self, Verdict};
 use crate::fence::handle::{By, COMMANDS_MAX, Command, PlanReport, Refused};
@@ -61,7 +62,10 @@ async fn answer(context: Context, command: Command, started: Instant) {
             let _ = reply.send(taken);
         }
         Command::Confirm(target, by, reply) => {
-            let done = operator::confirm(context, &target, &by).await;
+            let done = match bounded(context, known(context, target.node())).await {
+                Ok(()) => operator::confirm(context, &target, &by).await,
+                Err(refused) => Err(refused),
+            };
             told("confirm", &target.to_string(), &by, &done);
             let _ = reply.send(done);
         }
@@ -76,7 +80,10 @@ async fn answer(context: Context, command: Command, started: Instant) {
             let _ = reply.send(done);
         }
         Command::Release(node, by, reply) => {
-            let done = operator::release(context, &node).await;
+            let done = match bounded(context, known(context, &node)).await {
+                Ok(()) => operator::release(context, &node).await,
+                Err(refused) => Err(refused),
+            };
             told("release", node.as_str(), &by, &done);
             let _ = reply.send(done);
         }

@@ -48,7 +48,7 @@ use self::publish::Publisher;
 pub(crate) use self::publish::boot_id;
 use self::session::Keeper;
 pub use self::session::Lease;
-pub use self::setup::{NoProcesses, Prepared, prepare};
+pub use self::setup::{Prepared, prepare, unusable};
 use super::audit::{self, Audit};
 use super::executor::Executor;
 use super::handle::FenceHandle;

@@ -10,7 +10,8 @@ use super::context::{Context, Failed, millis, now, unchanged, write};
 use crate::cluster::decode;
 use crate::fence::handle::{Ask, Refused, Taken};
 use crate::fence::model::{
-    Before, JOINED_MAX, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target, keys,
+    Before, JOINED_MAX, NodeName, OpId, Operation, Options, Origin, Phase, Refusal, Source, Target,
+    keys,
 };
 use crate::fence::{FenceView, Stored};
 
@@ -52,7 +53,7 @@ pub(super) async fn request(
         let detail = format!("it originates nothing by itself for fence.startup_grace, {grace:?}");
         return Err(Refused::new(Refusal::StartupGrace, detail));
     }
-    bounded(context, known(context, ask)).await?;
+    bounded(context, known(context, ask.target.node())).await?;
     if let Some(op) = bounded(context, asked_before(context, ask)).await? {
         return Ok(Taken { op, merged: true });
     }
@@ -86,8 +87,7 @@ pub(super) async fn request(
 }
 
 /// Refuses what nobody knows, and without a quorum everything: then nothing has been written yet.
-async fn known(context: &Context, ask: &Ask) -> Result<(), Refused> {
-    let node = ask.target.node();
+pub(super) async fn known(context: &Context, node: &NodeName) -> Result<(), Refused> {
     let catalog = context.consul.catalog().with(ReadOptions::consistent());
     let nodes = catalog.nodes().await.map_err(|error| no_quorum(&error))?;
     let view = context.view();

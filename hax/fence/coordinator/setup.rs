@@ -30,7 +30,7 @@ pub struct Prepared {
 }
 
 /// Stands for the Motr processes of a node where nothing can end them: what is asked for fails.
-pub struct NoProcesses(pub NodeName);
+struct NoProcesses(NodeName);
 
 impl LocalProcesses for NoProcesses {
     fn kill(&self, process: Fid, _timeout: Duration) -> oneshot::Receiver<Ended> {
@@ -52,6 +52,18 @@ impl LocalProcesses for NoProcesses {
     fn node(&self) -> NodeName {
         self.0.clone()
     }
+}
+
+/// What of the configured devices this machine could not use as they are configured, one sentence each. The
+/// agents' metadata is read; nothing else is done.
+pub async fn unusable(config: &Config) -> Vec<String> {
+    let (Some(fence), Ok(node)) = (&config.fence, config.node.name.parse::<NodeName>()) else {
+        return Vec::new();
+    };
+    let local = Arc::new(NoProcesses(node.clone()));
+    let errors = Executor::prepare(fence, &node, local).await.err();
+    let errors = errors.unwrap_or_default();
+    errors.iter().map(ToString::to_string).collect()
 }
 
 /// Reads the metadata of the agents; none if fencing is not configured.

@@ -102,6 +102,16 @@ async fn confirmed(trio: &Trio) {
     assert_eq!(node.epoch, 1);
     assert_eq!(json!(node.fenced.as_ref().unwrap().op), answer["op"]);
     assert!(trio.agents.starts("dead").is_empty());
+    // Nobody vouches for what nobody knows.
+    for command in ["confirm", "release"] {
+        let (status, answer) = trio
+            .post(1, &format!("nodes/nobody/{command}"), json!({}))
+            .await;
+        assert_eq!(
+            (status, answer["error"].as_str()),
+            (404, Some("unknown-target"))
+        );
+    }
 }
 
 async fn quarantined(trio: &Trio) {
