@@ -36,7 +36,7 @@ impl Proc {
 
     /// Whether every process of the machine can be seen: the mount is of the initial pid namespace, and
     /// does not hide the processes of others (`hidepid`).
-    pub(super) fn shows_all(&self) -> bool {
+    pub fn shows_all(&self) -> bool {
         let namespace = fs::read_link(self.root.join("self/ns/pid"));
         let initial = namespace.is_ok_and(|link| link == Path::new(INITIAL));
         self.is_ours() && initial && fs::metadata(self.file(1, "stat")).is_ok()

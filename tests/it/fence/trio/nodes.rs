@@ -2,6 +2,7 @@
 
 use consul_client::CheckStatus;
 use halink::HaState::{Failed, Online, Transient};
+use hax::death::Proc;
 use hax::fence::model::{Action, Source};
 use rustix::process::Signal;
 use serde_json::json;
@@ -30,6 +31,13 @@ async fn a_node_is_fenced_comes_back_and_nothing_is_done_without_consul() {
         shape(&[("pdu", device)]).with("fence.boot_id_file", format!("'{}'", boot("first")));
     let mut field = Field::start(&shape).await;
     escalated(&mut field).await;
+    if !Proc::default().shows_all() {
+        // A hax that was restarted cannot know of a process that has not spoken to it that there is none.
+        eprintln!(
+            "skipped: the return of a node, as /proc does not show every process of this machine"
+        );
+        return field.trio.agents.no_overlap();
+    }
     released(&mut field).await;
     died(&mut field).await;
     let boot = format!("'{}'", boot("second"));
