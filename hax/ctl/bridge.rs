@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -128,12 +129,16 @@ impl Bridge {
             let cause = innermost(&error);
             Failure::Unavailable(format!("no answer of the bridge at {}: {cause}", self.base))
         };
+        let changes = call.method != Method::GET;
         let mut request = self.http.request(call.method, url);
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }
         if let Some(body) = &call.body {
             request = request.json(body);
+        } else if changes {
+            // Without it the bridge takes the request for one of a web page.
+            request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request.timeout(call.patience);
         let mut response = request.send().await.map_err(away)?;

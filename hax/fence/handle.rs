@@ -77,7 +77,10 @@ impl Refused {
     }
 
     fn stopping() -> Self {
-        Self::new(Refusal::NotConfigured, "the coordinator has ended")
+        Self::new(
+            Refusal::Stopping,
+            "the coordinator has ended; ask again when the bridge is back",
+        )
     }
 }
 

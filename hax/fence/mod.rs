@@ -21,6 +21,8 @@ pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod readmit;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod servers;
 pub mod trigger;
 pub mod verdicts;

@@ -1,12 +1,14 @@
-//! The dead letters over HTTP.
+//! The dead letters over HTTP. What changes them is sent as JSON; a body may be missing, and is not read.
 
 use axum::extract::{Path, State};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
 use super::Bridge;
+use super::guard;
 use super::reply::Refusal;
 use super::router::Shared;
 
@@ -17,6 +19,7 @@ pub(super) fn routes<B: Bridge>() -> Router<Shared<B>> {
         .route("/v1/dead-letters/replay", post(replay_all::<B>))
         .route("/v1/dead-letters/{id}/replay", post(replay_one::<B>))
         .route("/v1/dead-letters/{id}", delete(discard::<B>))
+        .layer(middleware::from_fn(guard::no_page))
 }
 
 async fn list<B: Bridge>(State(shared): State<Shared<B>>) -> Response {

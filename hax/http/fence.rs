@@ -18,10 +18,8 @@
 //!
 //! What is `{node}` in a confirmation may be the target of a process, too: `<fid>@<node>`.
 //!
-//! Whoever reaches this server may fence; it listens on loopback. So that no web page in a browser of this
-//! machine can, every request that is not a GET must have `content-type: application/json`, which a form
-//! cannot send, and no `Origin` header, which every browser adds to such a request, also where the page's
-//! name has been made to point to this machine.
+//! Whoever reaches this server may fence; it listens on loopback. No web page in a browser of this machine
+//! can, see [`guard`].
 
 mod commands;
 mod input;
@@ -29,16 +27,15 @@ mod ops;
 mod status;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::extract::State;
+use axum::middleware;
 use axum::routing::{get, post, put};
 
 pub use commands::RunBody;
 pub use status::{DeviceRow, NodeRow, OpRow, PeerRow, Readiness, Status};
 
 use super::Bridge;
+use super::guard;
 use super::reply::Refusal;
 use super::router::Shared;
 use crate::fence::{FenceHandle, Refused};
@@ -71,30 +68,7 @@ pub(super) fn routes<B: Bridge>() -> Router<Shared<B>> {
         )
         .route("/v1/fence/inhibit", inhibit)
         .route("/v1/fence/inhibit/{target}", inhibit_one)
-        .layer(middleware::from_fn(guard))
-}
-
-/// Keeps out what a page in a browser sends.
-async fn guard(request: Request, next: Next) -> Result<Response, Refusal> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        if request.headers().contains_key(header::ORIGIN) {
-            return Err(Refusal::CrossSite);
-        }
-        if !is_json(request.headers()) {
-            return Err(Refusal::NotJson);
-        }
-    }
-    Ok(next.run(request).await)
-}
-
-/// Only the first `content-type` could count; several are as bad as none.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
-    let essence = value.to_str().unwrap_or("").split(';').next().unwrap_or("");
-    essence.trim().eq_ignore_ascii_case("application/json")
+        .layer(middleware::from_fn(guard::no_page))
 }
 
 /// The coordinator, or the words that there is none.

@@ -20,6 +20,7 @@
 mod body;
 mod dead_letters;
 pub mod fence;
+mod guard;
 mod lane;
 mod payload;
 mod reply;

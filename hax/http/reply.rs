@@ -11,7 +11,7 @@ use crate::fence::model::{self as fence, OpId};
 
 /// Characters of a detail at most: a payload's text may be quoted in it.
 const DETAIL_MAX: usize = 400;
-/// Seconds after which a refused watch post is worth another attempt.
+/// Seconds after which what was refused is worth another attempt.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// A request that is refused.
@@ -121,6 +121,7 @@ fn fence_status(refusal: fence::Refusal) -> (StatusCode, &'static str) {
         R::StartupGrace => (StatusCode::SERVICE_UNAVAILABLE, "startup-grace"),
         R::UnknownTarget => (StatusCode::NOT_FOUND, "unknown-target"),
         R::NotConfigured => (StatusCode::NOT_FOUND, "not-configured"),
+        R::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         R::NoDevice => (StatusCode::CONFLICT, "no-device"),
         R::NoPeer => (StatusCode::CONFLICT, "no-peer"),
         R::Inhibited => (StatusCode::CONFLICT, "inhibited"),
@@ -141,7 +142,7 @@ impl IntoResponse for Refusal {
         }
         let mut response =
             (status, Json(json!({ "error": code, "detail": detail }))).into_response();
-        if code == "busy" {
+        if matches!(code, "busy" | "stopping") {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, RETRY_AFTER);

@@ -27,12 +27,17 @@ fn good(directory: &Path) -> String {
 }
 
 async fn hax(command: &str, directory: &TempDir, config: &str) -> Output {
+    hax_with(command, &[], directory, config).await
+}
+
+async fn hax_with(command: &str, options: &[&str], directory: &TempDir, config: &str) -> Output {
     let file = directory.path().join("hax.toml");
     std::fs::write(&file, config).unwrap();
     let run = tokio::process::Command::new(env!("CARGO_BIN_EXE_hax"))
         .arg(command)
         .arg("-c")
         .arg(file)
+        .args(options)
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -177,20 +182,79 @@ async fn what_is_allowed_but_odd_is_told_and_is_no_error() {
     assert!(said.ends_with("hax.toml: no errors\n"), "{said}");
 }
 
-/// The file may be that of another machine: so it is no error where it is only checked.
+/// One device, with an agent of this name and these parameters.
+fn with_agent(directory: &TempDir, device: &str) -> String {
+    format!(
+        "{}[fence]\nenabled = true\nagent_dir = '{}'\n[[fence.device]]\nname = 'pdu'\n\
+         type = 'agent'\nhosts = ['ssu1']\n{device}\n",
+        good(directory.path()),
+        directory.path().display(),
+    )
+}
+
+/// Whoever checks is told what would keep the daemon from starting, by the names of the fields.
 #[tokio::test]
-async fn an_agent_that_does_not_exist_is_told_and_the_daemon_does_not_start_with_it() {
+async fn an_agent_that_cannot_be_used_is_an_error_on_the_machine_it_is_for() {
     let directory = tempfile::tempdir().unwrap();
-    let config = format!(
-        "{}[fence]\nenabled = true\n[[fence.device]]\nname = \"pdu\"\ntype = \"agent\"\n\
-         agent = \"fence_of_nobody\"\nhosts = [\"ssu1\"]\n",
-        good(directory.path())
-    );
-    let checked = hax("check-config", &directory, &config).await;
-    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    let run = hax("run", &directory, &config).await;
-    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
-    for said in [stderr(&checked), stderr(&run)] {
-        assert!(said.contains("fence.device[pdu].agent"), "{said}");
+    let agent = directory.path().join("fence_toy");
+    let metadata = "<?xml version='1.0' ?><resource-agent name='fence_toy'><parameters>\
+        <parameter name='plug'><content type='string'/></parameter>\
+        <parameter name='ipaddr'><content type='string'/></parameter>\
+        <parameter name='port_count'><content type='integer'/></parameter></parameters>\
+        <actions><action name='on'/><action name='off'/><action name='reboot'/>\
+        <action name='status'/><action name='monitor'/><action name='metadata'/></actions>\
+        </resource-agent>";
+    let script = format!("#!/bin/sh\ncat > /dev/null\ncat <<'END'\n{metadata}\nEND\n");
+    crate::fence::installed::script(&agent, &script);
+    let right = "agent = 'fence_toy'\n[fence.device.parameters]\nipaddr = '192.0.2.1'";
+    let fine = hax("check-config", &directory, &with_agent(&directory, right)).await;
+    assert_eq!(fine.status.code(), Some(0), "{}", stderr(&fine));
+    for (device, fields) in [
+        (
+            "agent = 'fence_of_nobody'",
+            &["fence.device[pdu].agent: "][..],
+        ),
+        (
+            "agent = 'fence_toy'\n[fence.device.parameters]\nipadr = '192.0.2.1'\nport_count = 'two'",
+            &[
+                "fence.device[pdu].parameters.ipadr: the agent has no such parameter; ipaddr is near",
+                "fence.device[pdu].parameters.port_count: ",
+            ],
+        ),
+    ] {
+        let config = with_agent(&directory, device);
+        let checked = hax("check-config", &directory, &config).await;
+        assert_eq!(
+            checked.status.code(),
+            Some(EX_CONFIG),
+            "{}",
+            stderr(&checked)
+        );
+        assert!(checked.stdout.is_empty());
+        let run = hax("run", &directory, &config).await;
+        assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+        for said in [stderr(&checked), stderr(&run)] {
+            for field in fields {
+                assert!(said.contains(field), "{field} is not in:\n{said}");
+            }
+        }
+        assert!(stderr(&checked).contains("--skip-machine-checks"));
+        let elsewhere = hax_with(
+            "check-config",
+            &["--skip-machine-checks"],
+            &directory,
+            &config,
+        );
+        let elsewhere = elsewhere.await;
+        assert_eq!(elsewhere.status.code(), Some(0), "{}", stderr(&elsewhere));
     }
+    // What the file itself has wrong is an error on every machine.
+    let config = with_agent(&directory, "agent = 'fence_toy'\nretries = 'many'");
+    let elsewhere = hax_with(
+        "check-config",
+        &["--skip-machine-checks"],
+        &directory,
+        &config,
+    );
+    assert_eq!(elsewhere.await.status.code(), Some(EX_CONFIG));
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::ctl::bridge::ENVIRONMENT;
 use crate::ctl::failure::EXIT_CODES;
 use crate::fence::audit::Hash;
-use crate::fence::model::{Action, DeviceName, OpId, Target};
+use crate::fence::model::{Action, DeviceName, OpId, OutcomeKind, Target};
 
 /// Fences nodes and processes through a running bridge, and looks at what fencing does. A target is
 /// a node, or FID@NODE for one Motr process. Without a command, the status is shown.
@@ -71,7 +71,7 @@ pub enum Command {
         action: Option<ActionArg>,
         /// Only those that ended so
         #[arg(long, value_enum)]
-        outcome: Option<OutcomeArg>,
+        outcome: Option<OutcomeKind>,
         /// How many at most
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
@@ -192,25 +192,4 @@ impl From<ActionArg> for Action {
             ActionArg::Reboot => Self::Reboot,
         }
     }
-}
-
-/// How an operation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutcomeArg {
-    /// It has not ended
-    Open,
-    /// Every step of a level was confirmed
-    Succeeded,
-    /// An operator has confirmed it
-    Confirmed,
-    /// No level could do it
-    Failed,
-    /// Nobody knows
-    Indeterminate,
-    /// It was never begun
-    Refused,
-    /// An operator ended it
-    Cancelled,
-    /// It was not begun in time
-    Expired,
 }

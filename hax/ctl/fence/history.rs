@@ -3,11 +3,11 @@
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use super::args::{ActionArg, Command, OutcomeArg};
+use super::args::{ActionArg, Command};
 use super::text::{action, clean, outcome, source, table, time, took};
 use super::{Client, Done};
 use crate::ctl::failure::Failure;
-use crate::fence::model::{Operation, Phase};
+use crate::fence::model::{Operation, OutcomeKind, Phase};
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -35,7 +35,7 @@ pub(super) async fn run(client: &Client, command: &Command) -> Result<Done, Fail
     query.extend(
         outcome
             .iter()
-            .filter_map(|it: &OutcomeArg| name("outcome", it)),
+            .filter_map(|it: &OutcomeKind| name("outcome", it)),
     );
     let list = |list: List| render(&list.ops);
     client.show("/v1/fence/ops", query, list).await

@@ -81,7 +81,7 @@ async fn answer(context: Context, command: Command, started: Instant) {
         }
         Command::Release(node, by, reply) => {
             let done = match bounded(context, known(context, &node)).await {
-                Ok(()) => operator::release(context, &node).await,
+                Ok(()) => operator::release(context, &node, &by).await,
                 Err(refused) => Err(refused),
             };
             told("release", node.as_str(), &by, &done);

@@ -63,7 +63,6 @@ async fn record_confirmed(
     by: &By,
     id: &OpId,
 ) -> Result<(), Failed> {
-    let at = now();
     let mut before = Before::default();
     if let Some(process) = target.process() {
         let word = context.read(&format!("processes/{process}")).await;
@@ -76,9 +75,25 @@ async fn record_confirmed(
         before.boot_id = boot_id.filter(|id| !id.is_empty());
     }
     let op = Operation {
+        before,
+        ..vouched(context, id, target.clone(), Action::Off, by)
+    };
+    let node = context.node(target.node()).await.map_err(Failed::Away)?;
+    let mut ops = vec![
+        unchanged(keys::active(target), Index(0)),
+        write(&op, Index(0)),
+    ];
+    ops.extend(end::success(&node, &op));
+    context.commit(&ops).await
+}
+
+/// An operation that an operator stands for, and for which nothing is run.
+fn vouched(context: &Context, id: &OpId, target: Target, action: Action, by: &By) -> Operation {
+    let at = now();
+    Operation {
         id: id.clone(),
-        target: target.clone(),
-        action: Action::Off,
+        target,
+        action,
         origin: Origin {
             node: context.me.clone(),
             source: Source::Operator,
@@ -91,16 +106,9 @@ async fn record_confirmed(
         driver: context.me.clone(),
         phase: Phase::Ended(ended(Outcome::Confirmed, by, at)),
         plan: None,
-        before,
+        before: Before::default(),
         attempts: Vec::new(),
-    };
-    let node = context.node(target.node()).await.map_err(Failed::Away)?;
-    let mut ops = vec![
-        unchanged(keys::active(target), Index(0)),
-        write(&op, Index(0)),
-    ];
-    ops.extend(end::success(&node, &op));
-    context.commit(&ops).await
+    }
 }
 
 /// Ends an operation, as soon as no run is under way.
@@ -161,9 +169,12 @@ pub(super) async fn pass(context: &Context, id: &OpId, by: &By) -> Result<(), Re
     .await
 }
 
-/// Brings a node back: it is neither fenced nor quarantined any more.
-pub(super) async fn release(context: &Context, node: &NodeName) -> Result<(), Refused> {
+/// Brings a node back: it is neither fenced nor quarantined any more. With it, who did so and why is
+/// recorded as an `on` that he has confirmed: so an earlier `off` is no answer to a request with a
+/// tolerance any more.
+pub(super) async fn release(context: &Context, node: &NodeName, by: &By) -> Result<(), Refused> {
     let key = keys::node(node);
+    let id = OpId::new();
     bounded(context, async {
         loop {
             let stored: Stored<NodeRecord> = context
@@ -176,8 +187,12 @@ pub(super) async fn release(context: &Context, node: &NodeName) -> Result<(), Re
             }
             next.fenced = None;
             next.quarantined = None;
-            let write = TxnOp::cas(key.as_str(), json(&next), stored.index);
-            if done(context.commit(&[write]).await)? {
+            let op = vouched(context, &id, Target::Node(node.clone()), Action::On, by);
+            let ops = [
+                TxnOp::cas(key.as_str(), json(&next), stored.index),
+                write(&op, Index(0)),
+            ];
+            if done(context.commit(&ops).await)? {
                 return Ok(());
             }
             tokio::time::sleep(TRY_AGAIN).await;

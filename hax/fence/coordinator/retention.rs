@@ -70,26 +70,12 @@ fn excess(config: &FenceConfig, view: &FenceView, at: UnixMillis) -> Vec<(OpId, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::fence::Stored;
+    use crate::fence::{Stored, sample};
     use serde_json::json;
 
     /// Three operations that have ended are kept, none for longer than an hour.
     fn config() -> FenceConfig {
-        let text = r#"
-            [ha]
-            process = "0x7200000000000001:0x0"
-            ha_service = "0x7300000000000001:0x0"
-            rm_service = "0x7300000000000001:0x1"
-            endpoint = "unix:/run/hax"
-            [node]
-            name = "n1"
-            [fence]
-            enabled = true
-            history_max = 10
-            history_age = "1h"
-        "#;
-        let mut config = Config::from_toml("hax.toml", text).unwrap().fence.unwrap();
+        let mut config = sample::config("history_max = 10\nhistory_age = \"1h\"");
         config.history_max = 3;
         config
     }

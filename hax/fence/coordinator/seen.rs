@@ -99,29 +99,12 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::config::fence::FenceConfig;
-    use crate::fence::Stored;
+    use crate::fence::{Stored, sample};
     use serde_json::json;
 
     /// Lock delay 5 s; one device with one slot, expiring after 10 min.
     fn config() -> FenceConfig {
-        let text = r#"
-            [ha]
-            process = "0x7200000000000001:0x0"
-            ha_service = "0x7300000000000001:0x0"
-            rm_service = "0x7300000000000001:0x1"
-            endpoint = "unix:/run/hax"
-            [node]
-            name = "n1"
-            [fence]
-            enabled = true
-            [[fence.device]]
-            name = "pdu"
-            type = "dummy"
-            hosts = ["t"]
-        "#;
-        Config::from_toml("hax.toml", text).unwrap().fence.unwrap()
+        sample::config("[[fence.device]]\nname = \"pdu\"\ntype = \"dummy\"\nhosts = [\"t\"]")
     }
 
     /// An operation with an attempt whose step runs for 20 s at most, after a delay of up to 3 s.

@@ -57,8 +57,12 @@ impl LocalProcesses for NoProcesses {
 /// What of the configured devices this machine could not use as they are configured, one sentence each. The
 /// agents' metadata is read; nothing else is done.
 pub async fn unusable(config: &Config) -> Vec<String> {
-    let (Some(fence), Ok(node)) = (&config.fence, config.node.name.parse::<NodeName>()) else {
+    let Some(fence) = &config.fence else {
         return Vec::new();
+    };
+    let node: NodeName = match config.node.name.parse() {
+        Ok(node) => node,
+        Err(error) => return vec![format!("node.name: {error}")],
     };
     let local = Arc::new(NoProcesses(node.clone()));
     let errors = Executor::prepare(fence, &node, local).await.err();

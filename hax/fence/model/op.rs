@@ -227,9 +227,12 @@ pub enum Refusal {
     /// There is no such operation, or it is not in a phase in which this can be done.
     #[error("the operation is not known, or has ended")]
     NoOperation,
-    /// This bridge has no fencing configured, or is stopping.
-    #[error("fencing is not configured here, or the bridge is stopping")]
+    /// This bridge has no fencing configured.
+    #[error("fencing is not configured here")]
     NotConfigured,
+    /// The coordinator of this bridge has ended, or is about to. In no record.
+    #[error("the bridge is stopping")]
+    Stopping,
 }
 
 /// What is to be done, in which order.

@@ -13,7 +13,7 @@ use crate::bridge::{Confirmed, Verdicts};
 use crate::cluster::{ConfTree, Failing, ProcessTable};
 use crate::config::fence::PolicyConfig;
 use crate::fence::model::{Action, OpId, Operation, PeerRecord, Reach, Source};
-use crate::fence::{FenceView, Peer, Stored};
+use crate::fence::{FenceView, Peer, Stored, sample};
 
 const OWN: Fid = process(0);
 
@@ -183,14 +183,7 @@ fn confirmed_at(word: u64) -> HashMap<Fid, Confirmed> {
 }
 
 fn config() -> FenceConfig {
-    let toml = "node.name = 'a'\nfence.enabled = true\n\
-        [ha]\nprocess = '0x7200000000000001:0x0'\nha_service = '0x7300000000000001:0x0'\n\
-        rm_service = '0x7300000000000001:0x1'\nendpoint = 'unix:/tmp/ha'\n\
-        [[fence.device]]\nname = 'kill'\ntype = 'process'\n";
-    let mut config = crate::config::Config::from_toml("hax.toml", toml)
-        .unwrap()
-        .fence
-        .unwrap();
+    let mut config = sample::config("[[fence.device]]\nname = \"kill\"\ntype = \"process\"");
     config.action = Action::Reboot;
     config.policies = vec![PolicyConfig {
         name: "all".to_owned(),

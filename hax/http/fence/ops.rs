@@ -14,7 +14,7 @@ use super::super::reply::Refusal;
 use super::super::router::Shared;
 use super::{handle, input};
 use crate::fence::FenceHandle;
-use crate::fence::model::{Action, OpId, Operation, Outcome, Target};
+use crate::fence::model::{Action, OpId, Operation, OutcomeKind, Target};
 
 /// Operations that are listed where no limit is given.
 const LIMIT: usize = 50;
@@ -31,37 +31,7 @@ pub(super) struct Filter {
     limit: Option<usize>,
     target: Option<Target>,
     action: Option<Action>,
-    outcome: Option<Word>,
-}
-
-/// How an operation ended, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Word {
-    /// It has not.
-    Open,
-    Succeeded,
-    Confirmed,
-    Failed,
-    Indeterminate,
-    Refused,
-    Cancelled,
-    Expired,
-}
-
-impl Word {
-    fn of(op: &Operation) -> Self {
-        match op.ended().map(|end| end.outcome) {
-            None => Self::Open,
-            Some(Outcome::Succeeded) => Self::Succeeded,
-            Some(Outcome::Confirmed) => Self::Confirmed,
-            Some(Outcome::Failed) => Self::Failed,
-            Some(Outcome::Indeterminate) => Self::Indeterminate,
-            Some(Outcome::Refused(_)) => Self::Refused,
-            Some(Outcome::Cancelled) => Self::Cancelled,
-            Some(Outcome::Expired) => Self::Expired,
-        }
-    }
+    outcome: Option<OutcomeKind>,
 }
 
 /// The answer to a list.
@@ -87,7 +57,9 @@ pub(super) async fn list<B: Bridge>(
             .as_ref()
             .is_none_or(|target| *target == op.target)
             && filter.action.is_none_or(|action| action == op.action)
-            && filter.outcome.is_none_or(|word| word == Word::of(op))
+            && filter
+                .outcome
+                .is_none_or(|kind| kind == OutcomeKind::of(op))
     };
     let view = handle.view();
     // Their numbers sort by time.

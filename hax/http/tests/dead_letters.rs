@@ -7,6 +7,7 @@ use super::*;
 async fn ask_for(method: Method, path: &str) -> Reply {
     let router = router(Recorder::accepting(), &Limits::default());
     let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::CONTENT_TYPE, "application/json");
     ask(&router, request.body(Body::empty()).unwrap()).await
 }
 
@@ -42,4 +43,31 @@ async fn a_letter_that_is_not_there_is_named() {
     }
     let reply = ask_for(Method::GET, "/v1/dead-letters/7").await;
     assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_changes_no_letter() {
+    let router = router(Recorder::accepting(), &Limits::default());
+    for (method, path) in [
+        (Method::POST, "/v1/dead-letters/replay"),
+        (Method::POST, "/v1/dead-letters/7/replay"),
+        (Method::DELETE, "/v1/dead-letters/7"),
+    ] {
+        let request = || Request::builder().method(&method).uri(path);
+        let json = || request().header(header::CONTENT_TYPE, "application/json");
+        let form = request().header(header::CONTENT_TYPE, "text/plain");
+        let page = json().header(header::ORIGIN, "http://elsewhere.example:8008");
+        for (request, status, code) in [
+            (request(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            (form, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            (page, StatusCode::FORBIDDEN, "cross_site"),
+        ] {
+            let reply = ask(&router, request.body(Body::empty()).unwrap()).await;
+            assert_eq!(
+                (reply.status, &reply.json["error"]),
+                (status, &json!(code)),
+                "{path}"
+            );
+        }
+    }
 }

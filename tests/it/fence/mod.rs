@@ -5,7 +5,7 @@ pub(crate) mod bridge;
 mod crashes;
 mod files;
 mod guard;
-mod installed;
+pub(crate) mod installed;
 mod ipmi;
 mod looks;
 mod pacemaker;

@@ -125,7 +125,7 @@ async fn fence(
         // These may pass; the others do not within the age of a request.
         let passes = matches!(
             refused.refusal,
-            Refusal::NoQuorum | Refusal::StartupGrace | Refusal::NotConfigured
+            Refusal::NoQuorum | Refusal::StartupGrace | Refusal::Stopping
         );
         if !passes || pause >= left || cancelled(store, name).await {
             break refused;

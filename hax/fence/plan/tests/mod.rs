@@ -6,11 +6,11 @@ mod property;
 use std::collections::BTreeMap;
 
 use super::{Facts, plan};
-use crate::config::Config;
 use crate::config::fence::FenceConfig;
 use crate::fence::executor::Traits;
 use crate::fence::handle::Refused;
 use crate::fence::model::{Action, DeviceName, NodeName, Options, PeerRecord, Plan, Reach, Target};
+use crate::fence::sample::config;
 use crate::fence::view::Peer;
 
 /// A power device, as its metadata says.
@@ -32,16 +32,6 @@ const FABRIC: Traits = Traits {
     automatic: true,
     on_target: true,
 };
-
-fn config(lines: &str) -> FenceConfig {
-    let text = format!(
-        "node.name = \"n1\"\n[ha]\nendpoint = \"unix:/x\"\nprocess = \"0x7200000000000001:0x0\"\n\
-         ha_service = \"0x7300000000000001:0x1\"\nrm_service = \"0x7300000000000001:0x2\"\n\
-         [fence]\nenabled = true\n{lines}"
-    );
-    let config = Config::from_toml("hax.toml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    config.fence.unwrap()
-}
 
 /// What is known of the cluster: `n1` to `n3` are in the catalog, and no peer has published anything.
 #[derive(Debug)]

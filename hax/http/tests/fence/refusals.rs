@@ -65,6 +65,7 @@ async fn a_refusal_has_its_status_and_its_words() {
         (R::StartupGrace, 503, "startup-grace"),
         (R::UnknownTarget, 404, "unknown-target"),
         (R::NotConfigured, 404, "not-configured"),
+        (R::Stopping, 503, "stopping"),
         (R::NoDevice, 409, "no-device"),
         (R::NoPeer, 409, "no-peer"),
         (R::Inhibited, 409, "inhibited"),
@@ -88,6 +89,26 @@ async fn a_refusal_has_its_status_and_its_words() {
         );
         let detail = reply.json["detail"].as_str().unwrap();
         assert!(detail.ends_with(": so it is"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_has_ended_is_a_bridge_that_stops() {
+    let Scene {
+        router, commands, ..
+    } = Scene::new();
+    drop(commands);
+    for (method, path, body) in [
+        ("POST", "/v1/fence/run", Some(run_body())),
+        ("GET", "/v1/fence/plan?target=ssu2", None),
+    ] {
+        let reply = ask(&router, request(method, path, body)).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json["error"]),
+            (503, &json!("stopping")),
+            "{path}"
+        );
+        assert_eq!(reply.headers[header::RETRY_AFTER], "1", "{path}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gates, and what operators change.
 
-use hax::fence::model::{Action, Outcome, Phase, Refusal, UnixMillis};
+use hax::fence::model::{Action, Outcome, Phase, Refusal, Source, UnixMillis};
 use serde_json::{Value, json};
 
 use super::{Shape, Trio, operation};
@@ -139,6 +139,19 @@ async fn quarantined(trio: &Trio) {
         (record.quarantined, record.fenced, record.epoch),
         (None, None, 2)
     );
+    // Who did so, and why, is in the history.
+    let view = trio.view(0).await.unwrap();
+    let ops = view.ops.values().map(|stored| &stored.value);
+    let mut of_node = ops.filter(|op| op.target.to_string() == "loop" && op.action == Action::On);
+    let op = of_node.next_back().unwrap();
+    let end = op.ended().unwrap();
+    assert_eq!(end.outcome, Outcome::Confirmed);
+    assert_eq!(
+        end.detail,
+        format!("{}: {}", op.origin.who, op.origin.reason)
+    );
+    assert_eq!(op.origin.source, Source::Operator);
+    assert!(!view.active.contains_key(&op.target));
 }
 
 /// Ten targets at once, of which one more is let through: `loop` is counted already.
