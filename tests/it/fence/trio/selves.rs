@@ -20,7 +20,8 @@ fn shape(acted: &Path) -> Shape {
         "{{ name = 'self', type = 'watchdog', stop_max = '5s', action = 'command', \
          command = ['/bin/sh', '-c', '{script}'] }}"
     );
-    let shape = Shape::of([]).and(device).with("fence.tolerance", "'0s'");
+    // Longer than the least: the watchdogs of the others must not act on a machine that is busy.
+    let shape = Shape::of([]).and(device).with("fence.session_ttl", "'15s'");
     Shape {
         motr: true,
         proxied: true,
