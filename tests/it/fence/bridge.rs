@@ -1,6 +1,8 @@
 //! What Motr is told while fencing is on. The records under `fence/` are written by the tests, but where
 //! a process is killed.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use halink::{HaState, ProcessEvent, ProcessType};
 use hax::sim::client::SimProcess;
 use serde_json::{Value, json};
@@ -112,6 +114,28 @@ async fn a_failed_process_is_transient_until_it_is_confirmed() {
     post_health(&bridge, &cluster).await;
     all_told(&[&told_of], 3, HaState::Online).await;
     assert_eq!(answers(&told_of, 3).await, [ONLINE; 3]);
+}
+
+/// What was there when it was started is looked at anew when the grace is over.
+#[tokio::test]
+async fn nothing_is_asked_for_by_itself_within_the_startup_grace() {
+    const GRACE: Duration = Duration::from_secs(3);
+    let cluster = Cluster::small(2).await;
+    let word = json!({ "state": "M0_CONF_HA_PROCESS_STARTED", "type": "M0_CONF_HA_PROCESS_M0D" });
+    let key = format!("processes/{}", process(3));
+    cluster.put(&key, &word.to_string()).await;
+    cluster.set_check(3, CheckStatus::Critical).await;
+    let settings = fencing("off").with("fence.startup_grace", "'3s'");
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let _bridge = start(&cluster, settings).await;
+    let op = eventually("an operation", async || {
+        let ops = cluster.client.kv().list("fence/ops/").await.ok()?.value;
+        ops.first()?.json::<Value>().ok()
+    })
+    .await;
+    assert_eq!(op["origin"]["source"], "process-failed", "{op}");
+    let at = Duration::from_millis(op["origin"]["at"].as_u64().unwrap());
+    assert!(at >= before + GRACE, "{op}");
 }
 
 #[tokio::test]

@@ -159,6 +159,16 @@ async fn requests_are_served_and_the_state_of_nodes_is_told() {
     .await;
 }
 
+/// The start-up grace is for what a daemon originates by itself: who asks by a file is not kept waiting.
+#[tokio::test]
+async fn a_request_is_served_within_the_startup_grace() {
+    let grace = |settings: Settings| settings.with("fence.startup_grace", "'600s'");
+    let served = Served::start_with(&[("pdu", "retries = 0")], &["ssu1"], grace).await;
+    let ended = served.ask("off", "ssu1").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(served.runs("ssu1"), ["off"]);
+}
+
 /// What is asked while hax is away, and what it has taken but not asked for when it is killed, is done once.
 #[tokio::test]
 async fn a_request_that_was_taken_before_a_crash_is_served_once() {

@@ -36,6 +36,14 @@ async fn armed(cluster: &Cluster) {
     .await;
 }
 
+/// Waits until they are told that they cannot.
+async fn disarmed(cluster: &Cluster) {
+    eventually("the word to be taken back", async || {
+        bound(cluster).await.is_none().then_some(())
+    })
+    .await;
+}
+
 async fn killed(process: &mut Local) {
     eventually("the process to be killed", async || {
         process.has_ended().then_some(())
@@ -44,13 +52,21 @@ async fn killed(process: &mut Local) {
 }
 
 /// The watchdog process of a bridge. It is killed when this value is dropped: it would stay.
-struct Watchdog(Pid);
+pub(super) struct Watchdog(Pid);
 
 impl Watchdog {
     /// The child of the bridge, while that is its parent.
-    async fn of(bridge: &Bridge) -> Self {
+    pub(super) async fn of(bridge: &Bridge) -> Self {
         let parent = bridge.pid();
         eventually("the watchdog process", async || Self::find(parent)).await
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.0.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.0, signal).unwrap();
     }
 
     fn find(parent: u32) -> Option<Self> {
@@ -135,12 +151,15 @@ async fn when_hax_is_stopped_the_processes_are_killed() {
 async fn when_hax_is_started_again_the_watchdog_process_is_taken_over() {
     let cluster = Cluster::small(2).await;
     let (mut bridge, watchdog, mut process) = scene(&cluster, with_watchdog()).await;
+    // It hangs: the second run hears nothing of it.
+    process.signal(Signal::STOP);
     bridge.kill();
     bridge.restart().await;
     bridge
         .wait_log("the watchdog process is there was_there=true")
         .await;
     armed(&cluster).await;
+    bridge.wait_links(&[]).await;
     // The promise of the first run is over when its deadline is; it must not be kept any more.
     let begin = tokio::time::Instant::now();
     eventually("the first deadline to be over", async || {
@@ -148,8 +167,9 @@ async fn when_hax_is_started_again_the_watchdog_process_is_taken_over() {
         (begin.elapsed() > Duration::from_secs(12)).then_some(())
     })
     .await;
-    // And the second run's is kept by the same watchdog process, also of a process of the first.
+    // And the second run's is kept by the same watchdog process, also of a process that only the first knew.
     assert!(std::fs::exists(format!("/proc/{}", watchdog.0.as_raw_nonzero())).unwrap());
+    bridge.wait_links(&[]).await;
     bridge.kill();
     killed(&mut process).await;
 }
@@ -158,6 +178,16 @@ async fn when_hax_is_started_again_the_watchdog_process_is_taken_over() {
 async fn a_watchdog_process_that_is_killed_is_replaced() {
     let cluster = Cluster::small(2).await;
     let (bridge, watchdog, mut process) = scene(&cluster, with_watchdog()).await;
+    // It hangs, and its link is dropped: nobody speaks for it any more, and it may write.
+    process.signal(Signal::STOP);
+    let word = cluster
+        .get(&format!("processes/{}", self::process(3)))
+        .await;
+    let key = format!("fence/processes/{}", self::process(3));
+    let id = uuid::Uuid::now_v7().to_string();
+    let confirmed = json!({ "op": id, "word": word.unwrap().modify_index.0 });
+    cluster.put(&key, &confirmed.to_string()).await;
+    bridge.wait_links(&[]).await;
     drop(watchdog);
     bridge.wait_log("the watchdog process is lost").await;
     let _watchdog = Watchdog::of(&bridge).await;
@@ -165,6 +195,41 @@ async fn a_watchdog_process_that_is_killed_is_replaced() {
     bridge.signal(Signal::STOP);
     killed(&mut process).await;
     bridge.signal(Signal::CONT);
+}
+
+/// It may hang, or have been stopped; the deadline that it was told last is not over by then.
+#[tokio::test]
+async fn a_watchdog_process_that_does_not_answer_is_not_counted_on() {
+    let cluster = Cluster::small(2).await;
+    let bridge = start(&cluster, with_watchdog()).await;
+    let watchdog = Watchdog::of(&bridge).await;
+    armed(&cluster).await;
+    watchdog.signal(Signal::STOP);
+    disarmed(&cluster).await;
+    bridge
+        .wait_log("the watchdog process does not answer")
+        .await;
+    watchdog.signal(Signal::CONT);
+    armed(&cluster).await;
+}
+
+/// One that was started by an earlier run may go on without a link, and write.
+#[tokio::test]
+async fn with_a_process_that_may_run_without_a_link_a_new_watchdog_process_is_not_armed() {
+    let cluster = Cluster::small(2).await;
+    let word = |event: &str| {
+        let state = format!("M0_CONF_HA_PROCESS_{event}");
+        json!({ "state": state, "type": "M0_CONF_HA_PROCESS_M0D" }).to_string()
+    };
+    let key = format!("processes/{}", process(3));
+    cluster.put(&key, &word("STARTED")).await;
+    let bridge = start(&cluster, with_watchdog()).await;
+    let _watchdog = Watchdog::of(&bridge).await;
+    let why = format!("{} may be running and is not linked yet", process(3));
+    bridge.wait_log(&why).await;
+    assert_eq!(bound(&cluster).await, None);
+    cluster.put(&key, &word("STOPPED")).await;
+    armed(&cluster).await;
 }
 
 #[tokio::test]
@@ -233,10 +298,7 @@ async fn with_a_process_that_cannot_be_ended_for_certain_it_is_not_armed() {
     let _watchdog = Watchdog::of(&bridge).await;
     armed(&cluster).await;
     let (loose, _) = survivor(&bridge, 2).await;
-    eventually("the word to be taken back", async || {
-        bound(&cluster).await.is_none().then_some(())
-    })
-    .await;
+    disarmed(&cluster).await;
     let why = format!("{} could not be ended for certain", process(2));
     bridge.wait_log(&why).await;
     // Without that it might go on without its link.

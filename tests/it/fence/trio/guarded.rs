@@ -3,6 +3,8 @@
 use hax::fence::model::{Action, Outcome, Phase, Refusal, Source, UnixMillis};
 use serde_json::{Value, json};
 
+use super::kept::Kept;
+use super::loss::Stage;
 use super::{Shape, Trio, operation};
 use crate::harness::eventually;
 
@@ -12,9 +14,14 @@ async fn gates_keep_what_an_operator_can_let_go_on() {
     let shape = Shape::of([("pdu", quick)])
         .with("fence.storm_targets", "2")
         .with("fence.loop_count", "2");
-    let trio = Trio::start(&shape).await;
+    let trio = Trio::start(&Shape {
+        proxied: true,
+        ..shape
+    })
+    .await;
     unreadable(&trio).await;
     inhibited(&trio).await;
+    inhibited_meanwhile(&trio).await;
     expired(&trio).await;
     confirmed(&trio).await;
     cancelled(&trio).await;
@@ -80,6 +87,27 @@ async fn inhibited(trio: &Trio) {
         assert_eq!(status, 200, "{answer}");
     }
     assert!(trio.agents.starts("kept").is_empty());
+}
+
+/// An inhibit that comes when the gates have been passed, and before the operation is active.
+async fn inhibited_meanwhile(trio: &Trio) {
+    for (target, path) in [("raced", "inhibit/raced"), ("raced-too", "inhibit")] {
+        trio.add_target(target).await;
+        let activate = Kept::await_of(trio, 0, target, Stage::Activate);
+        let id = trio.ask(0, target, Action::Off).await;
+        activate.sent(trio).await;
+        let by = json!({ "who": "a test", "reason": "maintenance", "for_ms": 600_000 });
+        let (status, answer) = trio.send(1, reqwest::Method::PUT, path, &by).await;
+        assert_eq!(status, 200, "{answer}");
+        activate.comes_too_late(trio).await;
+        let op = trio.ended(0, &id).await;
+        let refused = Outcome::Refused(Refusal::Inhibited);
+        assert_eq!(op.ended().unwrap().outcome, refused, "{op:#?}");
+        assert!(trio.agents.starts(target).is_empty());
+        let by = json!({ "who": "a test", "reason": "done" });
+        let (status, answer) = trio.send(1, reqwest::Method::DELETE, path, &by).await;
+        assert_eq!(status, 200, "{answer}");
+    }
 }
 
 /// Nobody has looked at it in time, so it never fires.

@@ -12,7 +12,7 @@ use crate::faults::proxy::{Ambush, Fault};
 
 /// The transactions of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Request,
     Activate,
     Delegate,
@@ -32,7 +32,7 @@ const STAGES: [Stage; 6] = [
 
 impl Stage {
     /// Which of them writes this record.
-    fn of(op: &Value) -> Option<Self> {
+    pub(super) fn of(op: &Value) -> Option<Self> {
         let last = op["attempts"].as_array().and_then(|all| all.last());
         let state = last.map(|attempt| attempt["state"]["state"].as_str());
         Some(match (op["phase"]["phase"].as_str()?, state.flatten()) {

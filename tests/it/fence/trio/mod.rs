@@ -4,6 +4,7 @@
 mod cluster;
 mod faults;
 mod guarded;
+mod kept;
 mod loss;
 mod lost;
 mod motr;
@@ -12,6 +13,7 @@ mod orders;
 mod powered;
 mod processes;
 pub(crate) mod recording;
+mod selves;
 mod storm;
 mod topology;
 mod unfence;
