@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use consul_client::{Client, Config, TxnOp};
 use hyper::body::Bytes;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::child::Program;
 use super::http::Http;
+use super::patience::Wait;
 use super::tree::Tree;
 use crate::ctl::entry::Entry;
 use crate::ctl::load;
@@ -23,8 +23,6 @@ use crate::ctl::load;
 /// Where the agent keeps its state, for the report.
 pub(super) const STORAGE: &str = "in memory (agent -dev)";
 
-/// How long the agent may take to elect itself.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Port of the confds in the catalog; nobody connects to it.
 const CONFD_PORT: u16 = 21_000;
 /// A port that was free may be taken when the agent binds it.
@@ -53,6 +51,8 @@ impl Agent {
                     agent.load(&tree.entries).await?;
                     return Ok(agent);
                 }
+                // It runs, and another one would get no further.
+                Err(error) if agent.program.check().is_ok() => return Err(error),
                 Err(error) => failure = error,
             }
         }
@@ -97,7 +97,7 @@ impl Agent {
     }
 
     async fn ready(&mut self, node: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Wait::new("consul to elect itself and have its services");
         loop {
             self.program.check()?;
             if let Ok(confds) = self.client.catalog().service("confd").await
@@ -105,9 +105,7 @@ impl Agent {
             {
                 return Ok(());
             }
-            if Instant::now() > deadline {
-                bail!("consul does not get ready: {}", self.program.tail());
-            }
+            wait.look((), || self.program.tail())?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::agent::{Agent, free_ports};
 use super::child::Program;
 use super::clock;
 use super::http::Http;
+use super::patience::{STALL, Wait};
 use super::tree::Tree;
 
-/// How long a bridge may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to stop, before it is killed.
-const STOP: Duration = Duration::from_secs(5);
+const STOP: Duration = Duration::from_secs(60);
 /// A port that was free may be taken when the bridge binds it.
 const ATTEMPTS: usize = 4;
 
@@ -101,27 +100,35 @@ impl Daemon {
             socket,
             ready: Duration::ZERO,
         };
-        daemon.wait(|status| status["phase"] == "running").await?;
+        daemon
+            .wait("the bridge to run", |status| status["phase"] == "running")
+            .await?;
         daemon.ready = start.elapsed();
         daemon
-            .wait(|status| !status["leader"]["session"].is_null())
+            .wait("the bridge to lead", |status| {
+                !status["leader"]["session"].is_null()
+            })
             .await?;
         Ok(daemon)
     }
 
-    /// Waits until `/v1/status` is as wanted.
-    pub(super) async fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits for something, until `/v1/status` is as wanted.
+    pub(super) async fn wait(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let mut wait = Wait::new(what);
+        let mut far = [None, None, None];
         loop {
             self.program.check()?;
-            if let Ok(status) = self.status().await
-                && wanted(&status)
-            {
-                return Ok(status);
+            if let Ok(Ok(status)) = timeout(STALL, self.status()).await {
+                if wanted(&status) {
+                    return Ok(status);
+                }
+                far = progress(&status);
             }
-            if Instant::now() > deadline {
-                bail!("the bridge does not get as far: {}", self.program.tail());
-            }
+            wait.look(far.clone(), || self.program.tail())?;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -148,7 +155,9 @@ impl Daemon {
 
     /// SIGTERM; it gives the leader's lock back.
     pub(super) async fn stop(&mut self) -> Result<()> {
-        self.program.terminate(STOP).await?;
+        if self.program.terminate(STOP).await?.is_none() {
+            self.program.kill()?;
+        }
         Ok(())
     }
 
@@ -185,4 +194,9 @@ impl Daemon {
         let passed = Duration::from_nanos(clock::now() - clock);
         Ok((result, used.as_secs_f64() / passed.as_secs_f64()))
     }
+}
+
+/// How far a bridge is, of all that a measurement waits for.
+fn progress(status: &Value) -> [Option<Value>; 3] {
+    ["/phase", "/consul/objects", "/counters/process_events"].map(|it| status.pointer(it).cloned())
 }

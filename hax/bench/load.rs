@@ -6,6 +6,9 @@ mod link;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
@@ -18,10 +21,13 @@ use link::Link;
 
 use super::args::LoadArgs;
 use super::clock;
+use super::patience::Wait;
 use crate::sim::endpoint::Endpoint;
 
 /// Links that connect at the same time.
 const CONNECTING: usize = 64;
+/// How often it is looked whether the bridge has said something.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until standard input ends. Each line is a [`Command`], answered by a line with an
 /// [`Outcome`] or an error.
@@ -40,10 +46,14 @@ async fn serve(ha: &Endpoint) -> Result<()> {
     let input = Receiver::from_owned_fd(input).context("standard input is no pipe")?;
     let mut lines = BufReader::new(input).lines();
     let mut links = Vec::new();
+    let heard = Arc::default();
     while let Some(line) = lines.next_line().await? {
         let command = serde_json::from_str(&line).context("a command")?;
+        let awaits = matches!(command, Command::Await { .. });
         let outcome = tokio::select! {
-            outcome = obey(ha, &mut links, command) => outcome,
+            outcome = obey(ha, &mut links, &heard, command) => outcome,
+            // What is awaited has a patience of its own.
+            error = silence(&heard), if !awaits => Err(error),
             // Whoever gave the command has gone.
             _ = lines.next_line() => return Ok(()),
         };
@@ -61,9 +71,26 @@ fn say(outcome: &Result<Outcome, String>) -> Result<()> {
     Ok(())
 }
 
-async fn obey(ha: &Endpoint, links: &mut Vec<Link>, command: Command) -> Result<Outcome> {
+/// Ends when the bridge has said nothing on any link for long.
+async fn silence(heard: &AtomicU64) -> anyhow::Error {
+    let mut wait = Wait::new("answers of the bridge");
+    loop {
+        let frames = heard.load(Ordering::Relaxed);
+        if let Err(error) = wait.look(frames, || format!("{frames} frames until now")) {
+            return error;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn obey(
+    ha: &Endpoint,
+    links: &mut Vec<Link>,
+    heard: &Arc<AtomicU64>,
+    command: Command,
+) -> Result<Outcome> {
     match command {
-        Command::Connect { first_key, count } => connect(ha, links, first_key, count).await,
+        Command::Connect { first_key, count } => connect(ha, links, heard, first_key, count).await,
         Command::Entrypoint { links: n } => {
             let links = some(links, n)?;
             links.iter_mut().try_for_each(Link::ask)?;
@@ -155,6 +182,7 @@ async fn timed(work: impl Iterator<Item = impl Future<Output = Result<()>>>) -> 
 async fn connect(
     ha: &Endpoint,
     links: &mut Vec<Link>,
+    heard: &Arc<AtomicU64>,
     first_key: u64,
     count: usize,
 ) -> Result<Outcome> {
@@ -164,7 +192,7 @@ async fn connect(
     let keys: Vec<u64> = (first_key..).take(count).collect();
     let mut new = Vec::new();
     for keys in keys.chunks(CONNECTING) {
-        new.extend(try_join_all(keys.iter().map(|key| Link::open(path, *key))).await?);
+        new.extend(try_join_all(keys.iter().map(|key| Link::open(path, *key, heard))).await?);
     }
     new.iter_mut().try_for_each(Link::ask)?;
     let outcome = timed(new.iter_mut().map(Link::answered)).await?;

@@ -8,14 +8,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use halink::{Fid, FidType};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::time::timeout;
 
 use super::child::Program;
 use super::daemon::Daemon;
 use super::load::{Command, Expected, Outcome};
 
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Key of the first process that is played. A tree has lower ones.
 const FIRST_KEY: u64 = 0x10000;
 
@@ -107,10 +104,8 @@ impl Loader {
     }
 
     async fn hear(&mut self) -> Result<Outcome> {
-        let line = timeout(PATIENCE, self.output.next_line())
-            .await
-            .map_err(|_| anyhow!("the load takes longer than {PATIENCE:?}"))??;
-        let Some(line) = line else {
+        // The load gives up by itself what does not get on.
+        let Some(line) = self.output.next_line().await? else {
             bail!("the load has ended: {}", self.program.tail());
         };
         let outcome: Result<Outcome, String> = serde_json::from_str(&line)?;

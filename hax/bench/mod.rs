@@ -14,6 +14,7 @@ mod http;
 mod load;
 mod loader;
 mod measure;
+mod patience;
 mod run;
 mod stats;
 mod table;

@@ -52,6 +52,15 @@ fn figure(figures: &Value, path: &str) -> f64 {
     value.unwrap_or_else(|| panic!("{path} in {figures:#}"))
 }
 
+/// Two figures, of which the first cannot be larger.
+fn assert_ordered(figures: &Value, small: &str, large: &str) {
+    let [small_is, large_is] = [small, large].map(|path| figure(figures, path));
+    assert!(
+        small_is <= large_is,
+        "{small} is {small_is}, {large} is {large_is}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quick_run_measures_everything_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -60,11 +69,17 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
     assert!(output.status.success(), "{errors}");
     let figures: Value = serde_json::from_slice(&output.stdout).expect("one object");
 
+    // How large they are says how loaded this machine is.
     for path in [
         "/events_burst_per_s",
         "/events_burst_raw_per_s",
         "/events_burst_same_per_s",
+        "/events_burst_raw_ratio",
         "/event_serial_per_s",
+        "/event_serial_raw_ratio",
+        "/event_serial_same_writes_ratio",
+        "/event_serial_txn_ratio",
+        "/link_round_trip_us",
         "/outage_held",
         "/outage_drain_per_s",
         "/entrypoint_per_s",
@@ -73,49 +88,33 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         "/nvec_per_s/16",
         "/nvec_per_s/128",
         "/nvec_per_s/1024",
-    ] {
-        let value = figure(&figures, path);
-        assert!((1.0..1e7).contains(&value), "{path} is {value}");
-    }
-    for path in [
-        "/events_burst_raw_ratio",
-        "/event_serial_raw_ratio",
-        "/event_serial_same_writes_ratio",
-        "/event_serial_txn_ratio",
-    ] {
-        let value = figure(&figures, path);
-        assert!((0.0001..10.0).contains(&value), "{path} is {value}");
-    }
-    for path in [
-        "/nvec_p99_ms",
+        "/nvec_p50_ms",
         "/broadcast_p50_ms/1",
         "/broadcast_p50_ms/10",
         "/broadcast_p50_ms/100",
         "/broadcast_p50_ms/1000",
         "/broadcast_small_tree_p50_ms",
+        "/death_by_check_p50_ms",
         "/ready_ms",
+        "/rss_mib",
     ] {
         let value = figure(&figures, path);
-        assert!((0.01..20_000.0).contains(&value), "{path} is {value}");
+        assert!(value > 0.0, "{path} is {value}");
     }
     for links in ["1", "10", "100", "1000"] {
-        let [p50, p99] = ["p50", "p99"].map(|it| format!("/broadcast_{it}_ms/{links}"));
-        assert!(
-            figure(&figures, &p50) <= figure(&figures, &p99),
-            "{links} links"
-        );
+        let of = |it| format!("/{it}/{links}");
+        let first = of("broadcast_first_p50_ms");
+        assert_ordered(&figures, &first, &of("broadcast_p50_ms"));
+        assert_ordered(&figures, &of("broadcast_p50_ms"), &of("broadcast_p99_ms"));
     }
-    let rss = figure(&figures, "/rss_mib");
-    assert!((1.0..500.0).contains(&rss), "{rss}");
+    assert_ordered(&figures, "/nvec_p50_ms", "/nvec_p99_ms");
+    assert_ordered(&figures, "/death_by_check_p50_ms", "/death_by_check_max_ms");
+    assert_ordered(&figures, "/small_tree_objects", "/tree_objects");
     // The bridge tells of a death by itself, or the report says that it does not.
     match &figures["death_to_delivered_p50_ms"] {
         Value::Null => assert!(figures["death_note"].is_string(), "{figures:#}"),
         _ => assert!(figure(&figures, "/death_to_delivered_p50_ms") > 0.0),
     }
-    // A check runs once a second: a death between two of them is told before long.
-    let by_check = figure(&figures, "/death_by_check_p50_ms");
-    assert!((10.0..5_000.0).contains(&by_check), "{by_check}");
-    assert!(figure(&figures, "/link_round_trip_us") > 1.0);
     assert!(figure(&figures, "/tree_objects") > 900.0);
     assert_eq!(figures["debug_build"], cfg!(debug_assertions));
     let samples = figure(&figures, "/samples/nvec_p99_ms");

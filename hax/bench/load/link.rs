@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +24,7 @@ const BACKLOG_WAIT: Duration = Duration::from_millis(1);
 
 pub(super) struct Link {
     stream: UnixStream,
+    heard: Arc<AtomicU64>,
     input: Vec<u8>,
     output: Vec<u8>,
     written: usize,
@@ -42,7 +45,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) async fn open(path: &Path, key: u64) -> Result<Self> {
+    /// Each frame that it hears is counted in `heard`.
+    pub(super) async fn open(path: &Path, key: u64, heard: &Arc<AtomicU64>) -> Result<Self> {
         let stream = loop {
             match UnixStream::connect(path).await {
                 Ok(stream) => break stream,
@@ -57,6 +61,7 @@ impl Link {
         };
         Ok(Self {
             stream,
+            heard: Arc::clone(heard),
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
@@ -237,6 +242,7 @@ impl Link {
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
+        self.heard.fetch_add(1, Ordering::Relaxed);
         match frame {
             Frame::Delivered(_) => self.waiting = self.waiting.saturating_sub(1),
             Frame::EntrypointRep(reply) => {

@@ -13,12 +13,10 @@ use serde_json::{Value, json};
 use crate::bench::clock;
 use crate::bench::http::Http;
 use crate::bench::load::Expected;
+use crate::bench::patience::STALL;
 use crate::bench::run::{Bench, Rounds, say};
 use crate::bench::stats::Sample;
 use crate::bench::tree::Tree;
-
-/// How long a broadcast may take.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Times of broadcasts, milliseconds.
 struct Times {
@@ -82,7 +80,9 @@ impl Bench {
         self.tree = small;
         self.restart().await?;
         self.daemon
-            .wait(|status| status["consul"]["objects"].as_u64().unwrap_or(0) >= wanted / 2)
+            .wait("the objects of the small tree", |status| {
+                status["consul"]["objects"].as_u64().unwrap_or(0) >= wanted / 2
+            })
             .await?;
         let payloads = of_service(&self.tree);
         let times = self.times(100, &payloads, 200).await?;
@@ -119,11 +119,11 @@ impl Bench {
                 state: state.raw(),
                 notes,
             };
-            self.loader.expect(expected, PATIENCE).await?;
+            self.loader.expect(expected, STALL).await?;
             let start = clock::now();
             post(&mut http, payloads.path, body).await?;
             let Some(arrivals) = self.loader.arrivals().await? else {
-                bail!("a broadcast has not come to {links} links in {PATIENCE:?}");
+                bail!("a broadcast has not come to {links} links in {STALL:?}");
             };
             let bounds = (arrivals.iter().min(), arrivals.iter().max());
             if let (Some(min), Some(max)) = bounds {

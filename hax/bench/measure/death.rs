@@ -1,7 +1,6 @@
 //! From the death of a process to those who are told.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Result;
 use halink::{Fid, HaState};
@@ -11,17 +10,18 @@ use crate::bench::child::Program;
 use crate::bench::clock;
 use crate::bench::load::Expected;
 use crate::bench::loader::Loader;
+use crate::bench::patience::STALL;
 use crate::bench::run::{Bench, say};
 use crate::bench::stats::Sample;
 
 /// Processes that are told.
 pub(super) const SURVIVORS: usize = 10;
-/// Longer than Consul's checks would take.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that is to die.
 pub(super) struct Victim {
     pub(super) process: Fid,
+    /// How the bridge watches for its death, as `/v1/status` has it.
+    watch: Value,
     program: Program,
 }
 
@@ -33,10 +33,18 @@ impl Bench {
             .await?;
         let mut times = Vec::new();
         for number in 0..self.either(5, 20) {
-            let Some(nanos) = self.one_death(number).await? else {
-                let note = "the bridge has not told of a death by itself: it does not watch its \
-                            processes (ha.death_watch)";
-                self.figures.death_note = Some(note.to_owned());
+            let mut victim = self.victim(number).await?;
+            if victim.watch["state"] != "watched" {
+                let note = format!(
+                    "the bridge does not watch the process (ha.death_watch): {}",
+                    victim.watch
+                );
+                self.figures.death_note = Some(note);
+                return Ok(());
+            }
+            let Some(nanos) = self.killed(&mut victim).await? else {
+                let note = format!("the bridge has not told of a death within {STALL:?}");
+                self.figures.death_note = Some(note);
                 return Ok(());
             };
             times.push(clock::millis(nanos));
@@ -46,12 +54,6 @@ impl Bench {
             .sampled("death_to_delivered_p50_ms", times.len());
         self.figures.death_to_delivered_p50_ms = times.percentile(50);
         Ok(())
-    }
-
-    /// Starts a process, kills it, and returns how long it took until the last survivor knew.
-    async fn one_death(&mut self, number: u64) -> Result<Option<u64>> {
-        let mut victim = self.victim(number).await?;
-        self.killed(&mut victim, PATIENCE).await
     }
 
     /// Starts a process, and returns when it has STARTED and the bridge has found out who it is.
@@ -70,27 +72,29 @@ impl Bench {
                 && link["death_watch"]["state"] != "proving"
         };
         let started = |status: &Value| {
-            let links = status["links"].as_array();
-            links.is_some_and(|links| links.iter().any(settled))
+            let links = status["links"].as_array()?;
+            Some(links.iter().find(|link| settled(link))?["death_watch"].clone())
         };
-        self.daemon.wait(started).await?;
+        let awaited = format!("process {process} to start");
+        let status = self.daemon.wait(&awaited, |it| started(it).is_some());
+        let watch = started(&status.await?).unwrap_or_default();
         program.check()?;
-        Ok(Victim { process, program })
+        Ok(Victim {
+            process,
+            watch,
+            program,
+        })
     }
 
     /// Kills a process, and returns how long it took until the last survivor knew; `None` if that
-    /// took longer than `patience`.
-    pub(super) async fn killed(
-        &mut self,
-        victim: &mut Victim,
-        patience: Duration,
-    ) -> Result<Option<u64>> {
+    /// takes longer than [`STALL`].
+    pub(super) async fn killed(&mut self, victim: &mut Victim) -> Result<Option<u64>> {
         let expected = Expected {
             object: victim.process,
             state: HaState::Failed.raw(),
             notes: 1,
         };
-        self.loader.expect(expected, patience).await?;
+        self.loader.expect(expected, STALL).await?;
         let start = clock::now();
         victim.program.kill()?;
         let arrivals = self.loader.arrivals().await?;

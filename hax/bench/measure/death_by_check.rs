@@ -5,16 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use halink::{Fid, HaState};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::death::SURVIVORS;
 use crate::bench::clock;
 use crate::bench::daemon::DeathWatch;
 use crate::bench::load::Expected;
 use crate::bench::loader::Loader;
+use crate::bench::patience::{STALL, Wait};
 use crate::bench::run::{Bench, say};
 use crate::bench::stats::Sample;
 
@@ -24,10 +24,6 @@ const SCRIPT: &str = include_str!("../../../scripts/health-check.sh");
 const SERVICE: &str = "ios";
 /// Number of the first process; those that died otherwise have lower ones.
 const FIRST: u64 = 100;
-/// How long the first checks may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a death may take: some checks.
-const DEATH: Duration = Duration::from_secs(5);
 
 impl Bench {
     /// Deaths of processes that Consul checks every second, as `haxctl bootstrap` has it do, told
@@ -58,10 +54,10 @@ impl Bench {
                 state: HaState::Online.raw(),
                 notes: 1,
             };
-            self.loader.expect(expected, PATIENCE).await?;
+            self.loader.expect(expected, STALL).await?;
             victims.push(self.victim(number).await?);
             if self.loader.arrivals().await?.is_none() {
-                let note = format!("no check of a running process passes within {PATIENCE:?}");
+                let note = format!("no check of a running process passes within {STALL:?}");
                 self.figures.death_by_check_note = Some(note);
                 return Ok(());
             }
@@ -69,8 +65,8 @@ impl Bench {
         let mut times = Vec::new();
         // The checks run at times of their own, so the deaths are at any point between two.
         for victim in &mut victims {
-            let Some(nanos) = self.killed(victim, DEATH).await? else {
-                let note = format!("not told within {DEATH:?}");
+            let Some(nanos) = self.killed(victim).await? else {
+                let note = format!("not told within {STALL:?}");
                 self.figures.death_by_check_note = Some(note);
                 return Ok(());
             };
@@ -87,15 +83,14 @@ impl Bench {
     async fn checks(&self, count: usize) -> Result<()> {
         let mut consul = self.agent.connect().await?;
         let path = format!("/v1/health/checks/{SERVICE}");
-        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Wait::new("the checks of the processes");
         loop {
             let checks: Vec<Value> = serde_json::from_slice(&consul.get(&path).await?)?;
             if checks.len() >= count {
                 return Ok(());
             }
-            if Instant::now() > deadline {
-                bail!("consul has {} checks of {count}", checks.len());
-            }
+            let there = checks.len();
+            wait.look(there, || format!("consul has {there} of {count}"))?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -22,7 +22,9 @@ impl Bench {
         self.figures.sampled("ready_ms", ready.len());
         let objects = self.tree.objects.len() as u64;
         self.daemon
-            .wait(|status| status["consul"]["objects"].as_u64().unwrap_or(0) >= objects / 2)
+            .wait("the objects of the tree", |status| {
+                status["consul"]["objects"].as_u64().unwrap_or(0) >= objects / 2
+            })
             .await?;
         let time = Duration::from_secs(self.either(1, 6));
         let rest = async {

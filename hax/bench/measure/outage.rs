@@ -1,6 +1,8 @@
 //! An outage of Consul while process events keep coming: what the bridge holds, and how fast it
 //! catches up.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -14,6 +16,8 @@ const LINKS: usize = 100;
 /// if 1,000 a second had come for half a minute. From there on nothing changes, however long the
 /// outage is: the processes hold the rest.
 const EACH: usize = 360;
+/// Events of each in a quick run, which the bridge holds all.
+const EACH_QUICK: usize = 30;
 /// Looks at the queue that must agree before it is taken to be full.
 const STILL: usize = 20;
 
@@ -21,6 +25,7 @@ impl Bench {
     pub(in crate::bench) async fn outage(&mut self) -> Result<()> {
         say("an outage of consul");
         self.loader.connect(LINKS.max(self.loader.links())).await?;
+        let each = self.either(EACH_QUICK, EACH);
         let Self {
             loader,
             daemon,
@@ -29,34 +34,44 @@ impl Bench {
             ..
         } = self;
         let before = daemon.rss_kib()?;
-        let begun = written(&daemon.wait(|_| true).await?)?;
-        let all = begun + (LINKS * EACH) as u64;
+        let begun = written(&daemon.wait("a status", |_| true).await?)?;
+        let all = begun + (LINKS * each) as u64;
         agent.freeze()?;
-        let events = Command::Events {
-            links: LINKS,
-            each: EACH,
-        };
+        let events = Command::Events { links: LINKS, each };
         let load = loader.run(&events);
         let outage = async {
             let (mut held, mut still) = (0, 0);
             while still < STILL {
-                let now = count(&daemon.wait(|_| true).await?, "/queue/messages")?;
+                let now = count(&daemon.wait("a status", |_| true).await?, "/queue/messages")?;
                 still = if now == held && now > 0 { still + 1 } else { 0 };
                 held = now;
             }
             let full = daemon.rss_kib()?;
             agent.thaw()?;
-            // The bridge pauses between attempts; what is measured is how it goes on after that.
+            // The bridge pauses between attempts; what is measured is how it goes on after that: from
+            // the last look that found nothing written.
             let since = |status: &Value| written(status).unwrap_or(0);
-            daemon.wait(|status| since(status) > begun).await?;
-            let (first, start) = (written(&daemon.wait(|_| true).await?)?, clock::now());
-            daemon.wait(|status| since(status) >= all).await?;
-            let drained = usize::try_from(all - first)?;
-            let rate = clock::per_second(drained, clock::now() - start);
+            let start = Cell::new(clock::now());
+            let first = |status: &Value| {
+                let some = since(status) > begun;
+                if !some {
+                    start.set(clock::now());
+                }
+                some
+            };
+            daemon
+                .wait("the first event after the outage", first)
+                .await?;
+            daemon
+                .wait("the last event of the outage", |status| {
+                    since(status) >= all
+                })
+                .await?;
+            let rate = clock::per_second(LINKS * each, clock::now() - start.get());
             anyhow::Ok((held, full, rate))
         };
         let (_, (held, full, rate)) = tokio::try_join!(load, outage)?;
-        figures.sampled("outage_drain_per_s", LINKS * EACH);
+        figures.sampled("outage_drain_per_s", LINKS * each);
         figures.outage_held = Some(usize::try_from(held)?);
         figures.outage_rss_mib = Some(mib(full.saturating_sub(before)));
         figures.outage_drain_per_s = Some(rate);
