@@ -51,21 +51,24 @@ impl Daemon {
     ) -> Result<Self> {
         let mut failure = anyhow!("the bridge was not started");
         for _ in 0..ATTEMPTS {
-            match Self::try_start(hax, directory, agent, tree, death_watch).await {
-                Ok(daemon) => return Ok(daemon),
+            let (mut daemon, begun) = Self::spawn(hax, directory, agent, tree, death_watch)?;
+            match daemon.lead(begun).await {
+                Ok(()) => return Ok(daemon),
+                // It runs, and another one would get no further.
+                Err(error) if daemon.program.check().is_ok() => return Err(error),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
 
-    async fn try_start(
+    fn spawn(
         hax: &Path,
         directory: &Path,
         agent: &Agent,
         tree: &Tree,
         death_watch: DeathWatch,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Instant)> {
         let [port] = free_ports()?;
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = directory.join("ha");
@@ -91,32 +94,35 @@ impl Daemon {
             .args(["run", "-c"])
             .arg(&file)
             .env_remove("RUST_LOG");
-        let start = Instant::now();
+        let begun = Instant::now();
         let program = Program::spawn("hax", directory, &mut command, None)
             .with_context(|| format!("cannot start {}", hax.display()))?;
-        let mut daemon = Self {
+        let daemon = Self {
             program,
             http,
             socket,
             ready: Duration::ZERO,
         };
-        daemon
-            .wait("the bridge to run", |status| status["phase"] == "running")
+        Ok((daemon, begun))
+    }
+
+    /// Waits until a bridge that was started at `begun` leads.
+    async fn lead(&mut self, begun: Instant) -> Result<()> {
+        self.wait("the bridge to run", |status| status["phase"] == "running")
             .await?;
-        daemon.ready = start.elapsed();
-        daemon
-            .wait("the bridge to lead", |status| {
-                !status["leader"]["session"].is_null()
-            })
-            .await?;
-        Ok(daemon)
+        self.ready = begun.elapsed();
+        self.wait("the bridge to lead", |status| {
+            !status["leader"]["session"].is_null()
+        })
+        .await?;
+        Ok(())
     }
 
     /// Waits for something, until `/v1/status` is as wanted.
     pub(super) async fn wait(
         &mut self,
         what: &str,
-        wanted: impl Fn(&Value) -> bool,
+        mut wanted: impl FnMut(&Value) -> bool,
     ) -> Result<Value> {
         let mut wait = Wait::new(what);
         let mut far = [None, None, None];

@@ -94,7 +94,6 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         "/broadcast_p50_ms/100",
         "/broadcast_p50_ms/1000",
         "/broadcast_small_tree_p50_ms",
-        "/death_by_check_p50_ms",
         "/ready_ms",
         "/rss_mib",
     ] {
@@ -108,12 +107,16 @@ async fn a_quick_run_measures_everything_and_leaves_nothing() {
         assert_ordered(&figures, &of("broadcast_p50_ms"), &of("broadcast_p99_ms"));
     }
     assert_ordered(&figures, "/nvec_p50_ms", "/nvec_p99_ms");
-    assert_ordered(&figures, "/death_by_check_p50_ms", "/death_by_check_max_ms");
     assert_ordered(&figures, "/small_tree_objects", "/tree_objects");
     // The bridge tells of a death by itself, or the report says that it does not.
     match &figures["death_to_delivered_p50_ms"] {
         Value::Null => assert!(figures["death_note"].is_string(), "{figures:#}"),
         _ => assert!(figure(&figures, "/death_to_delivered_p50_ms") > 0.0),
+    }
+    // Consul's checks have a timeout, which a loaded machine may exceed; the report says so then.
+    match &figures["death_by_check_p50_ms"] {
+        Value::Null => assert!(figures["death_by_check_note"].is_string(), "{figures:#}"),
+        _ => assert_ordered(&figures, "/death_by_check_p50_ms", "/death_by_check_max_ms"),
     }
     assert!(figure(&figures, "/tree_objects") > 900.0);
     assert_eq!(figures["debug_build"], cfg!(debug_assertions));

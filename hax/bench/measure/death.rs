@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use halink::{Fid, HaState};
 use serde_json::Value;
 
@@ -33,7 +33,9 @@ impl Bench {
             .await?;
         let mut times = Vec::new();
         for number in 0..self.either(5, 20) {
-            let mut victim = self.victim(number).await?;
+            let Some(mut victim) = self.victim(number).await? else {
+                bail!("a process that nobody killed has ended: see `hax sim m0d`");
+            };
             if victim.watch["state"] != "watched" {
                 let note = format!(
                     "the bridge does not watch the process (ha.death_watch): {}",
@@ -56,8 +58,9 @@ impl Bench {
         Ok(())
     }
 
-    /// Starts a process, and returns when it has STARTED and the bridge has found out who it is.
-    pub(super) async fn victim(&mut self, number: u64) -> Result<Victim> {
+    /// Starts a process, and returns when it has STARTED and the bridge has found out who it is;
+    /// `None` if it has ended before.
+    pub(super) async fn victim(&mut self, number: u64) -> Result<Option<Victim>> {
         let process = Loader::other_process(number);
         let fid = process.to_string();
         let mut command = Command::new(std::env::current_exe()?);
@@ -76,14 +79,15 @@ impl Bench {
             Some(links.iter().find(|link| settled(link))?["death_watch"].clone())
         };
         let awaited = format!("process {process} to start");
-        let status = self.daemon.wait(&awaited, |it| started(it).is_some());
+        let status = self.daemon.wait(&awaited, |status| {
+            started(status).is_some() || program.check().is_err()
+        });
         let watch = started(&status.await?).unwrap_or_default();
-        program.check()?;
-        Ok(Victim {
+        Ok(program.check().is_ok().then_some(Victim {
             process,
             watch,
             program,
-        })
+        }))
     }
 
     /// Kills a process, and returns how long it took until the last survivor knew; `None` if that

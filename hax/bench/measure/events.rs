@@ -87,7 +87,11 @@ impl Bench {
         let mut alone = Alone::default();
         let mut trips = Vec::new();
         raw.one_at_a_time(&mut alone).await?;
-        let mut rounds = Rounds::new(5, 40, Duration::from_millis(self.either(900, 4_000)));
+        let mut rounds = Rounds::new(
+            self.either(2, 5),
+            40,
+            Duration::from_millis(self.either(900, 4_000)),
+        );
         while rounds.again() {
             let serial = Command::EventsSerial { count: SERIAL };
             rates.push(clock::per_second(
