@@ -187,3 +187,34 @@ fn the_services_of_the_dead_are_dead() {
     let service = Fid::typed(halink::FidType::Service, 1, 5);
     assert_eq!(deaths.objects(&tree), HashSet::from([process(2), service]));
 }
+
+/// What nobody could end for certain is told, and forgotten with its link.
+#[test]
+fn who_cannot_be_ended_for_certain_is_loose() {
+    let loose = |deaths: &Deaths| Vec::from_iter(deaths.guarded().loose.into_keys());
+    let deaths = Deaths::new(2);
+    assert!(!deaths.guarded().full);
+    let _ = deaths.heard(LinkId(1), process(2), 100, M0D);
+    // It is being looked at.
+    assert_eq!(loose(&deaths), []);
+    for (reason, is_loose) in [
+        (Unproven::NoPid, true),
+        (Unproven::Namespace, true),
+        (Unproven::Stranger, true),
+        (Unproven::Elsewhere, true),
+        (Unproven::Died, false),
+        (Unproven::NoProcess, false),
+    ] {
+        deaths.proven(LinkId(1), 100, Err(reason));
+        assert_eq!(loose(&deaths) == [process(2)], is_loose, "{reason}");
+    }
+    // It was identified, and there was no place to hold it.
+    deaths.proven(LinkId(1), 100, Ok(Evidence::Arguments));
+    assert_eq!(loose(&deaths), [process(2)]);
+    deaths.forget(LinkId(1));
+    assert_eq!(loose(&deaths), []);
+    for (link, key) in [(2, 3), (3, 4)] {
+        let _ = deaths.heard(LinkId(link), process(key), 100 + key, M0D);
+    }
+    assert!(deaths.guarded().full);
+}

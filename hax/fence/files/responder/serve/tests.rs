@@ -130,6 +130,35 @@ async fn the_device_meets_the_responder() {
     }
 }
 
+/// What may pass within the age of a request is waited for.
+#[tokio::test]
+async fn a_request_that_comes_too_early_is_asked_again() {
+    for early in [Refusal::StartupGrace, Refusal::NoQuorum, Refusal::Inhibited] {
+        let mut scene = scene();
+        let stop = CancellationToken::new();
+        let task = Responder::spawn(scene.files.clone(), scene.handle.clone(), stop.clone());
+        let request = Request::new(Action::Off, "ssu1".parse().unwrap(), "m1".to_owned());
+        let name = put_taken(&scene, &request);
+        let Some(Command::Request(first, reply)) = scene.commands.recv().await else {
+            panic!("a request was expected");
+        };
+        reply.send(Err(Refused::new(early, "by a test"))).unwrap();
+        if early != Refusal::Inhibited {
+            let again = scene.asked().await;
+            assert_eq!(again.id, first.id);
+            scene.show(ended(&again, Outcome::Succeeded));
+        }
+        let response = response(&scene, &name).await;
+        assert_eq!(
+            response.success,
+            early != Refusal::Inhibited,
+            "{response:?}"
+        );
+        stop.cancel();
+        task.await.unwrap();
+    }
+}
+
 /// The responder ends while the operation runs; the next one asks with the same number.
 #[tokio::test]
 async fn a_restart_asks_with_the_same_number() {
