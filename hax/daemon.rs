@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 
 use crate::bridge::{
     BridgeHandle, ConsulStore, Counters, DeadLetters, Fallen, Lane, LaneParts, Links, Motr, Outbox,
-    Parts, Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, Rulings, SharedVerdicts,
-    StateTree, Work,
+    Parts, Peers, Phase, QueueAlarm, Record, RetryPolicy, Router, Rulings, SharedReports,
+    SharedVerdicts, StateTree, Work,
 };
 use crate::cluster::{Detail, Leader, LeaderTask, View};
 use crate::config::{Config, Profile};
@@ -130,6 +130,11 @@ impl Daemon {
             Arc::clone(&counters),
         );
         let verdicts = SharedVerdicts::new(config.fence.is_some());
+        let wanted = config
+            .fence
+            .as_ref()
+            .is_some_and(crate::fence::reports::are_wanted);
+        let reports = SharedReports::new(wanted);
         let (lane, lane_task) = Lane::spawn(LaneParts {
             outbox: outbox.clone(),
             links: Arc::clone(&links),
@@ -225,6 +230,7 @@ impl Daemon {
             lane: lane.clone(),
             death: death.clone(),
             verdicts: verdicts.clone(),
+            reports: reports.clone(),
             on_fatal_message: config.ha.on_fatal_message,
             arrivals: Default::default(),
         };
@@ -247,6 +253,7 @@ impl Daemon {
                     consul: consul.clone(),
                     view: view.clone(),
                     verdicts: verdicts.clone(),
+                    reports,
                     deaths: Arc::clone(&deaths),
                     local,
                     automatic,

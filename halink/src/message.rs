@@ -8,7 +8,7 @@ use crate::fid::Fid;
 use crate::names::named_enum;
 use crate::nvec::{NvecGet, NvecSet};
 use crate::process::{ProcessStatus, ServiceStatus};
-use crate::state::NOTES_MAX;
+use crate::state::{HaState, NOTES_MAX};
 use crate::stob::{BeIoErr, SnsErr, StobIoqError};
 
 named_enum! {
@@ -46,8 +46,16 @@ named_enum! {
 pub struct RpcEvent {
     /// Attempts to connect so far.
     pub attempts: u64,
-    /// `m0_rpc_session_state`.
+    /// `m0_ha_obj_state`: TRANSIENT when no reply has come in time, ONLINE when one has come after that.
     pub state: u64,
+}
+
+impl RpcEvent {
+    /// The state of the peer; none: Motr has no such state.
+    #[must_use]
+    pub fn ha_state(&self) -> Option<HaState> {
+        HaState::from_raw(u32::try_from(self.state).ok()?)
+    }
 }
 
 /// Body of `M0_HA_MSG_KEEPALIVE_REQ` and `M0_HA_MSG_KEEPALIVE_REP` (`motr/keepalive.h`).

@@ -18,6 +18,7 @@ use super::job::{Job, Task};
 use super::lane::Lane;
 use super::links::Links;
 use super::outbox::Outbox;
+use super::reports::SharedReports;
 use super::verdicts::SharedVerdicts;
 use crate::config::FatalMessage;
 use crate::death::DeathWatch;
@@ -42,6 +43,8 @@ pub struct Router {
     pub death: DeathWatch<Fallen>,
     /// What fences say; who is isolated is noted here.
     pub verdicts: SharedVerdicts,
+    /// What processes say of others is noted here.
+    pub reports: SharedReports,
     /// `ha.on_fatal_message`.
     pub on_fatal_message: FatalMessage,
     /// Messages handed to the dispatcher so far.
@@ -82,6 +85,7 @@ impl Router {
                 }
                 Event::LinkDisconnecting(link) => {
                     self.death.gone(link);
+                    self.reports.gone(link);
                     let process = self.links.remove(link).map(|process| process.to_string());
                     info!(%link, process, "link is disconnecting");
                 }
@@ -127,7 +131,12 @@ impl Router {
             | Message::SnsErr(_) => return self.fatal(link, &message, ack).await,
             Message::StobIoq(_) => &self.counters.stob_ioq,
             Message::Service(_) => &self.counters.service_events,
-            Message::Rpc(_) => &self.counters.rpc_events,
+            Message::Rpc(event) => {
+                if let Some(state) = event.ha_state() {
+                    self.report(link, fid, state);
+                }
+                &self.counters.rpc_events
+            }
             Message::Malformed { reason, .. } => {
                 error!(%link, %tag, %reason,
                     "a message that cannot be handled is acknowledged and dropped");
@@ -166,6 +175,9 @@ impl Router {
     }
 
     async fn nvec_set(&self, link: LinkId, notes: &[Note], ack: Ack) {
+        for note in notes {
+            self.report(link, note.object, note.state);
+        }
         let notes: Vec<Note> = notes.iter().filter_map(|note| passed_on(*note)).collect();
         if notes.is_empty() {
             return ack.delivered().await;
@@ -178,6 +190,14 @@ impl Router {
                 self.counters.broadcasts_refused.increment();
                 ack.delivered().await;
             }
+        }
+    }
+
+    /// Notes what a process says of another one; the bridge's own has nothing to say.
+    fn report(&self, link: LinkId, object: Fid, state: HaState) {
+        let by = self.links.process_of(link);
+        if let Some(by) = by.filter(|by| *by != self.links.own_process() && *by != object) {
+            self.reports.say(link, by, object, state);
         }
     }
 

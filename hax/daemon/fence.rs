@@ -6,7 +6,7 @@ use consul_client::Client;
 use halink::Fid;
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::SharedVerdicts;
+use crate::bridge::{SharedReports, SharedVerdicts};
 use crate::cluster::View;
 use crate::config::fence::{DeviceConfig, FenceConfig, HostCheck, Unfence};
 use crate::death::Deaths;
@@ -18,7 +18,7 @@ use crate::fence::model::NodeName;
 use crate::fence::readmit::Readmission;
 use crate::fence::trigger::Triggers;
 use crate::fence::watchdog::{self, Beat, Feed};
-use crate::fence::{FenceHandle, servers, verdicts};
+use crate::fence::{FenceHandle, reports, servers, verdicts};
 use crate::tasks::Tasks;
 
 /// What the tasks are made of.
@@ -33,6 +33,7 @@ pub(super) struct FenceTasks {
     pub(super) consul: Client,
     pub(super) view: View,
     pub(super) verdicts: SharedVerdicts,
+    pub(super) reports: SharedReports,
     pub(super) deaths: Arc<Deaths>,
     pub(super) local: MotrProcesses,
     /// Whether there are devices whose `on` brings this node back.
@@ -40,11 +41,12 @@ pub(super) struct FenceTasks {
 }
 
 /// The names of the tasks, in the order in which they are waited for.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "fence servers",
     "request files",
     "watchdog",
     "fence triggers",
+    "fence reports",
     "fence deaths",
     "readmission",
     "fence verdicts",
@@ -80,6 +82,15 @@ impl FenceTasks {
             handle: handle.clone(),
         };
         tasks.add("fence triggers", tokio::spawn(triggers.run(stop.clone())));
+        if reports::are_wanted(&self.config) {
+            let publisher = reports::Publisher {
+                me: me.clone(),
+                consul: self.consul.clone(),
+                view: self.view.snapshots(),
+                reports: self.reports.changes(),
+            };
+            tasks.add("fence reports", tokio::spawn(publisher.run(stop.clone())));
+        }
         let deaths = DeathRecords {
             me: me.clone(),
             consul: self.consul.clone(),

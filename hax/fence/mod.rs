@@ -21,6 +21,7 @@ pub mod model;
 pub mod plan;
 pub mod protocol;
 pub mod readmit;
+pub mod reports;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod servers;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::model::{
     DeviceName, GuardRecord, Inhibit, NodeName, NodeRecord, OpId, Operation, PeerRecord,
-    ProcessRecord, Target, keys,
+    ProcessRecord, ReportsRecord, Target, keys,
 };
 
 /// A record, and the index with which it is changed.
@@ -42,6 +42,8 @@ pub struct FenceView {
     pub processes: BTreeMap<Fid, Stored<ProcessRecord>>,
     /// Peers.
     pub peers: BTreeMap<NodeName, Peer>,
+    /// What Motr processes report, by their node.
+    pub reports: BTreeMap<NodeName, Stored<ReportsRecord>>,
     /// Who holds the lock of a target.
     pub locks: BTreeMap<Target, SessionId>,
     /// How many slots of a device are taken.
@@ -129,6 +131,9 @@ impl FenceView {
                     session: session(pair)?,
                 };
                 self.peers.insert(named(name)?, peer);
+            }
+            "reports" => {
+                self.reports.insert(named(name)?, stored(pair)?);
             }
             "lock" => {
                 if let Some(session) = session(pair)? {

@@ -15,6 +15,6 @@ mod value;
 pub use model::{
     AgentConfig, CommandConfig, Delay, DeviceConfig, DeviceKind, DummyConfig, FenceConfig,
     FilesConfig, FilesDeviceConfig, HostCheck, Hosts, LevelConfig, LevelTarget, PolicyConfig,
-    Readmit, Timeouts, Trigger, Unfence, WatchdogAction, WatchdogConfig,
+    REPORT_MAX, Readmit, Timeouts, Trigger, Unfence, WatchdogAction, WatchdogConfig,
 };
 pub(in crate::config) use read::read;

@@ -326,8 +326,10 @@ pub struct PolicyConfig {
     /// Names of services (`ios`, `confd`) or fids of processes, as [`halink::Fid`] is displayed; empty:
     /// all processes.
     pub processes: Vec<String>,
-    /// What it is for; empty: all.
+    /// What it is for; empty: all but [`Trigger::Motr`].
     pub triggers: Vec<Trigger>,
+    /// For [`Trigger::Motr`]: on how many nodes at least there have to be processes that report it.
+    pub reporters: u32,
     /// How long the failure must have lasted.
     pub after: Duration,
     /// Operations for one target within `window` at most.
@@ -349,4 +351,9 @@ pub enum Trigger {
     Isolate,
     /// `serfHealth` of the node is critical.
     NodeLost,
+    /// Other Motr processes report it. Only where it is asked for.
+    Motr,
 }
+
+/// How long a report of Motr counts that is not taken back.
+pub const REPORT_MAX: Duration = Duration::from_secs(600);

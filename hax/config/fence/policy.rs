@@ -1,8 +1,9 @@
 //! `[[fence.policy]]`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::model::{PolicyConfig, Trigger};
+use super::model::{PolicyConfig, REPORT_MAX, Trigger};
 use super::read::number;
 use super::{schema as keys, value};
 use crate::config::build::{choice, duration};
@@ -10,6 +11,9 @@ use crate::config::reader::Reader;
 use crate::fence::model::Action;
 
 const SECTION: &str = "fence.policy";
+
+/// The longest `after` where reports of Motr count: most of the time for which one does is left to act.
+const AFTER_MAX: Duration = Duration::from_secs(REPORT_MAX.as_secs() / 2);
 
 /// Reads all policies; without any, the default one is there.
 pub(super) fn read_all(r: &mut Reader<'_>, action: Option<Action>) -> Option<Vec<PolicyConfig>> {
@@ -46,9 +50,20 @@ fn policy(
         "check" => Ok(Trigger::Check),
         "isolate" => Ok(Trigger::Isolate),
         "node-lost" => Ok(Trigger::NodeLost),
+        "motr" => Ok(Trigger::Motr),
         _ => Err(format!("{word:?} is not one of {}", keys::POLICY_ON.range)),
     });
+    let reporters = number(r, &keys::POLICY_REPORTERS);
     let after = duration(r, &keys::POLICY_AFTER);
+    if let (Some(after), Some(triggers)) = (after, &triggers)
+        && after > AFTER_MAX
+        && triggers.contains(&Trigger::Motr)
+    {
+        let why = format!(
+            "is longer than {AFTER_MAX:?}, but a report of Motr (`on` has motr) counts for {REPORT_MAX:?} only"
+        );
+        r.refuse(&keys::POLICY_AFTER, why);
+    }
     let max = number(r, &keys::POLICY_MAX);
     let window = duration(r, &keys::POLICY_WINDOW);
     let written = r.is_given(&keys::POLICY_ACTION);
@@ -70,7 +85,10 @@ fn policy(
         ),
     ] {
         if is_empty && r.is_given(key) {
-            r.refuse(key, "is empty; leave the key out for all".to_owned());
+            r.refuse(
+                key,
+                "is empty; leave the key out for the default".to_owned(),
+            );
         }
     }
     let action = if written { own? } else { Some(action?) };
@@ -78,6 +96,7 @@ fn policy(
         name: name?,
         processes: processes?,
         triggers: triggers?,
+        reporters: reporters?,
         after: after?,
         max: max?,
         window: window?,

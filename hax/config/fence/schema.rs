@@ -199,8 +199,10 @@ keys! {
         Range::Rule("names of services, or fids of type process (0x72…)"),
         "The processes that it is for; all, if absent.";
     POLICY_ON = "fence.policy.on", List, DefaultValue::Unset,
-        Range::Rule("check, isolate, node-lost"),
-        "What it is for: a critical check, an isolation, the loss of a node; all, if absent.";
+        Range::Rule("check, isolate, node-lost, motr"),
+        "What it is for: a critical check, an isolation, the loss of a node, reports of other Motr processes; if absent, all but the last.";
+    POLICY_REPORTERS = "fence.policy.reporters", Number, DefaultValue::Value("2"), Range::Number(1, 1000),
+        "For `motr`: nodes whose Motr processes have to report the process; fewer set nothing off.";
     /// Consul's checks flap; TRANSIENT is told meanwhile.
     POLICY_AFTER = "fence.policy.after", Duration, DefaultValue::Value("10s"),
         Range::Duration(secs(0), secs(3600)),

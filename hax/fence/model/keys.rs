@@ -49,6 +49,11 @@ pub fn peer(node: &NodeName) -> String {
     format!("fence/peers/{node}")
 }
 
+/// The processes that those of a node report.
+pub fn reports(node: &NodeName) -> String {
+    format!("fence/reports/{node}")
+}
+
 /// One of the places for users of a device.
 pub fn slot(device: &DeviceName, number: u8) -> String {
     format!("fence/slots/{device}/{number}")

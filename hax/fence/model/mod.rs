@@ -14,4 +14,5 @@ pub use op::{
 pub use outcome_kind::OutcomeKind;
 pub use records::{
     Activation, Fenced, GuardRecord, Inhibit, NodeRecord, PeerRecord, ProcessRecord, Reach,
+    ReportsRecord,
 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use halink::Fid;
 use serde::{Deserialize, Serialize};
 
 use super::names::{DeviceName, NodeName, OpId, Target};
@@ -73,6 +74,14 @@ pub struct Reach {
     /// When a drill of this device last succeeded for each target.
     #[serde(default)]
     pub drilled: BTreeMap<NodeName, UnixMillis>,
+}
+
+/// `fence/reports/<node>`: the processes that Motr processes of this node report and have not said to answer
+/// since, each with the index of its last word then: one that has spoken after it is another incarnation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReportsRecord {
+    /// By process.
+    pub words: BTreeMap<Fid, u64>,
 }
 
 /// `fence/guard`: what the storm guard counts.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use halink::{Fid, ProcessEvent, ProcessType};
 
+use super::decide::policy;
 use crate::bridge::Verdicts;
 use crate::cluster::{Snapshot, StoredStatus, StoredType};
-use crate::config::fence::Trigger;
+use crate::config::fence::{FenceConfig, Trigger};
+use crate::fence::FenceView;
 use crate::fence::model::{NodeName, Target};
 
 /// What conditions are found in.
@@ -20,6 +22,10 @@ pub struct Scene<'a> {
     pub view: &'a Snapshot,
     /// What fences say.
     pub verdicts: &'a Verdicts,
+    /// What is stored under `fence/`: who reports whom.
+    pub fence: &'a FenceView,
+    /// `[fence]`: how many have to.
+    pub config: &'a FenceConfig,
 }
 
 /// Something that calls for a fence.
@@ -47,8 +53,59 @@ pub fn conditions(scene: &Scene<'_>) -> BTreeMap<Target, Condition> {
     let failed = failed.filter_map(|(process, index)| failed_process(scene, *process, *index));
     let isolated = scene.verdicts.isolated.iter();
     let isolated = isolated.filter_map(|process| isolated_process(scene, *process));
+    let reported = reported(scene).into_iter();
+    let reported = reported.filter_map(|(process, nodes)| reported_process(scene, process, &nodes));
     // What is known here without a doubt comes last, and counts.
-    lost.chain(failed).chain(isolated).collect()
+    reported.chain(lost).chain(failed).chain(isolated).collect()
+}
+
+/// Who is reported, and on which nodes. A node whose hax is not alive says nothing, and so does what was
+/// said of an earlier incarnation.
+fn reported<'a>(scene: &Scene<'a>) -> BTreeMap<Fid, Vec<&'a NodeName>> {
+    let mut reported: BTreeMap<Fid, Vec<&NodeName>> = BTreeMap::new();
+    for (node, record) in &scene.fence.reports {
+        let peer = scene.fence.peers.get(node);
+        if !peer.is_some_and(|peer| peer.session.is_some()) {
+            continue;
+        }
+        for (process, word) in &record.value.words {
+            if scene.view.processes.index(*process) <= *word {
+                reported.entry(*process).or_default().push(node);
+            }
+        }
+    }
+    reported
+}
+
+/// One process that is confused, or has lost its network, reports all others: so what counts is how many
+/// nodes they are on. A process that is starting or has stopped need not answer.
+fn reported_process(
+    scene: &Scene<'_>,
+    process: Fid,
+    nodes: &[&NodeName],
+) -> Option<(Target, Condition)> {
+    let status = scene.view.processes.get(process)?;
+    let node = target_node(scene, process, status)?;
+    if matches!(status.state, ProcessEvent::Starting | ProcessEvent::Stopped)
+        || scene.view.failing.nodes.contains_key(node.as_str())
+    {
+        return None;
+    }
+    let target = Target::Process { process, node };
+    let policy = policy(scene.config, &scene.view.tree, &target, Trigger::Motr)?;
+    if u32::try_from(nodes.len()).is_ok_and(|number| number < policy.reporters) {
+        return None;
+    }
+    let word = scene.view.processes.index(process);
+    let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    let condition = Condition {
+        trigger: Trigger::Motr,
+        reason: format!("Motr processes on {} report {process}", nodes.join(", ")),
+        word,
+        seen: word,
+        refused: None,
+    };
+    Some((target, condition))
 }
 
 /// A node is fenced for the sake of what may write there: with processes that have all stopped, or

@@ -64,7 +64,8 @@ pub fn policy<'a>(
         policy.processes.iter().any(|name| named(process, name))
     };
     config.policies.iter().find(|policy| {
-        let triggers = policy.triggers.is_empty() || policy.triggers.contains(&trigger);
+        let by_default = policy.triggers.is_empty() && trigger != Trigger::Motr;
+        let triggers = by_default || policy.triggers.contains(&trigger);
         let processes = match target {
             _ if policy.processes.is_empty() => true,
             Target::Process { process, .. } => of(*process, policy),

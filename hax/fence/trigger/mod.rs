@@ -2,7 +2,7 @@
 //! (`rfc/12-fencing.md`, "Triggers").
 //!
 //! ```text
-//!   checks, words, isolations ──▶ conditions ──(policy: after)──▶ decide ──▶ FenceHandle::request
+//!   checks, words, isolations, reports ──▶ conditions ──(policy: after)──▶ decide ──▶ FenceHandle::request
 //!                                                  records under fence/ ──┘
 //! ```
 
@@ -130,6 +130,8 @@ impl Triggers {
                 own: self.own,
                 view: &snapshot,
                 verdicts: &verdicts,
+                fence: &view,
+                config: &self.config,
             },
             now: time_of_day(),
         };
@@ -235,6 +237,7 @@ impl Triggers {
 
     fn asker(&self) -> Asker {
         Asker {
+            config: Arc::clone(&self.config),
             me: self.me.clone(),
             own: self.own,
             view: self.view.clone(),
@@ -246,6 +249,7 @@ impl Triggers {
 
 /// What one request needs.
 struct Asker {
+    config: Arc<FenceConfig>,
     me: NodeName,
     own: Fid,
     view: View,
@@ -275,12 +279,14 @@ impl Asker {
     }
 
     fn is_there(&self, snapshot: &Snapshot, target: &Target, trigger: Trigger) -> bool {
-        let verdicts = self.verdicts.now();
+        let (verdicts, fence) = (self.verdicts.now(), self.handle.view());
         let scene = Scene {
             me: &self.me,
             own: self.own,
             view: snapshot,
             verdicts: &verdicts,
+            fence: &fence,
+            config: &self.config,
         };
         let found = conditions(&scene);
         found

@@ -12,7 +12,7 @@ use super::*;
 use crate::bridge::{Confirmed, Verdicts};
 use crate::cluster::{ConfTree, Failing, ProcessTable};
 use crate::config::fence::PolicyConfig;
-use crate::fence::model::{Action, OpId, Operation, PeerRecord, Reach, Source};
+use crate::fence::model::{Action, OpId, Operation, PeerRecord, Reach, ReportsRecord, Source};
 use crate::fence::{FenceView, Peer, Stored, sample};
 
 const OWN: Fid = process(0);
@@ -139,6 +139,8 @@ impl Case {
             own: OWN,
             view: &self.view,
             verdicts: &self.verdicts,
+            fence: &self.fence,
+            config: &self.config,
         }
     }
 
@@ -189,6 +191,7 @@ fn config() -> FenceConfig {
         name: "all".to_owned(),
         processes: Vec::new(),
         triggers: Vec::new(),
+        reporters: 2,
         after: Duration::from_secs(10),
         max: 2,
         window: Duration::from_secs(3600),
@@ -256,6 +259,54 @@ fn an_isolated_process_of_this_node_is_fenced_without_a_check() {
     let mut case = Case::of("STARTED");
     case.verdicts.isolated = BTreeSet::from([process(2)]);
     assert_eq!(case.targets(), ["0x7200000000000001:0x2@a"]);
+}
+
+#[test]
+fn a_process_is_reported_by_enough_nodes_of_a_policy_that_asks_for_it() {
+    let mut case = Case::of("STARTED");
+    case.peer("c", true);
+    let report = |case: &mut Case, by: &str, key: u64, word: u64| {
+        let value = ReportsRecord {
+            words: [(process(key), word)].into(),
+        };
+        let index = Index(300);
+        case.fence.reports.insert(node(by), Stored { value, index });
+    };
+    report(&mut case, "a", 12, 100);
+    report(&mut case, "c", 12, 100);
+    // Nobody has asked for it.
+    assert!(case.targets().is_empty());
+    case.config.policies[0].triggers = vec![Trigger::Motr];
+    assert_eq!(case.targets(), [IOS_B]);
+    let process_b = Some((IOS_B.to_owned(), Action::Off, Source::ProcessFailed));
+    assert_eq!(case.asked(IOS_B), process_b);
+    case.config.policies[0].reporters = 3;
+    assert!(case.targets().is_empty());
+    case.config.policies[0].reporters = 2;
+    // Its node's hax is not alive; or it was about an earlier incarnation; or about another process, or one
+    // that nobody knows, or a bridge.
+    case.peer("c", false);
+    assert!(case.targets().is_empty());
+    case.peer("c", true);
+    report(&mut case, "c", 12, 99);
+    assert!(case.targets().is_empty());
+    for key in [2, 77, 10] {
+        report(&mut case, "a", key, 100);
+        report(&mut case, "c", key, 100);
+        let expected: &[&str] = if key == 2 {
+            &["0x7200000000000001:0x2@a"]
+        } else {
+            &[]
+        };
+        assert_eq!(case.targets(), expected, "{key}");
+    }
+    for (word, found) in [("STOPPED", false), ("STARTING", false), ("STOPPING", true)] {
+        let mut case = Case::of(word);
+        case.config.policies[0].triggers = vec![Trigger::Motr];
+        report(&mut case, "a", 12, 100);
+        report(&mut case, "b", 12, 100);
+        assert_eq!(!case.targets().is_empty(), found, "{word}");
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) async fn start(cluster: &Cluster, settings: Settings) -> Bridge {
 }
 
 /// Waits until the peers know that this one can kill processes.
-async fn can_kill(cluster: &Cluster) {
+pub(super) async fn can_kill(cluster: &Cluster) {
     let key = format!("fence/peers/{}", cluster.node);
     eventually("the device to be published", async || {
         let record: Value = cluster.get(&key).await?.json().ok()?;
@@ -227,7 +227,7 @@ async fn a_node_that_has_been_started_anew_comes_back_by_itself() {
 }
 
 /// The last operation under `fence/ops/` that has ended.
-async fn ended_op(cluster: &Cluster) -> Value {
+pub(super) async fn ended_op(cluster: &Cluster) -> Value {
     eventually("an operation to end", async || {
         let ops = cluster.client.kv().list("fence/ops/").await.unwrap().value;
         let mut ops = ops.iter().map(|pair| pair.json::<Value>().unwrap());

@@ -12,6 +12,7 @@ mod pacemaker;
 mod people;
 mod powerman;
 mod rebirth;
+mod reports;
 mod responder;
 mod runs;
 mod served;

@@ -1,6 +1,7 @@
 //! Profile `hare`: the states under `m0conf/`, what is broadcast of an event, and NVEC GET.
 
 mod events;
+mod fences;
 mod nvec;
 mod peers;
 mod tree;
@@ -27,6 +28,19 @@ fn fid(fid_type: FidType, key: u64) -> Fid {
 
 /// A real tree, and a bridge for its first node in profile `hare`.
 async fn start() -> (Cluster, Bridge) {
+    start_with(settings(Settings::default())).await
+}
+
+/// These, of the first node in profile `hare`.
+fn settings(more: Settings) -> Settings {
+    more.with("ha.profile", "'hare'")
+        .with("node.name", "'ssu1'")
+        .with("leader.elect", "false")
+        .until(Until::Running)
+}
+
+/// The same with these settings.
+async fn start_with(settings: Settings) -> (Cluster, Bridge) {
     let cluster = Cluster::empty().await;
     let address = cluster.consul.address();
     let loaded = haxctl(&["kv", "load", TREE, "--consul", &address]).await;
@@ -37,11 +51,6 @@ async fn start() -> (Cluster, Bridge) {
     cluster.register_on("ssu1", Instance::new(IOS, "ios")).await;
     serf_health(&cluster, CheckStatus::Passing).await;
     cluster.lead("ssu1").await;
-    let settings = Settings::default()
-        .with("ha.profile", "'hare'")
-        .with("node.name", "'ssu1'")
-        .with("leader.elect", "false")
-        .until(Until::Running);
     let bridge = Bridge::start_with(&cluster, settings).await;
     cluster.wait_stored(0, "DTM_RECOVERED").await;
     (cluster, bridge)

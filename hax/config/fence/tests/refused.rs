@@ -221,7 +221,7 @@ fn policies_are_checked() {
         ),
         (
             "name = \"a\"\non = [\"chek\"]",
-            "3:7: fence.policy[a].on: \"chek\" is not one of check, isolate, node-lost",
+            "3:7: fence.policy[a].on: \"chek\" is not one of check, isolate, node-lost, motr",
         ),
         (
             "name = \"a\"\non = []",
