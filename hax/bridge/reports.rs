@@ -63,11 +63,9 @@ impl SharedReports {
         }
         let id = ReportId { object, link };
         self.update(|reports| match state {
-            HaState::Failed | HaState::Transient => {
-                if reports.len() < REPORTS_MAX {
-                    let since = Instant::now();
-                    reports.entry(id).or_insert(Report { by, since });
-                }
+            HaState::Failed | HaState::Transient if reports.len() < REPORTS_MAX => {
+                let since = Instant::now();
+                reports.entry(id).or_insert(Report { by, since });
             }
             HaState::Online => _ = reports.remove(&id),
             _ => {}

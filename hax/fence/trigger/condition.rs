@@ -65,7 +65,7 @@ fn reported<'a>(scene: &Scene<'a>) -> BTreeMap<Fid, Vec<&'a NodeName>> {
     let mut reported: BTreeMap<Fid, Vec<&NodeName>> = BTreeMap::new();
     for (node, record) in &scene.fence.reports {
         let peer = scene.fence.peers.get(node);
-        if !peer.is_some_and(|peer| peer.session.is_some()) {
+        if peer.is_none_or(|peer| peer.session.is_none()) {
             continue;
         }
         for (process, word) in &record.value.words {

@@ -21,7 +21,7 @@ const ONLINE: u32 = HaState::Online as u32;
 pub(super) const EAGAIN: i32 = -11;
 
 /// Fencing with one device, which kills processes, and a policy with this action.
-pub(super) fn fencing(action: &str) -> Settings {
+pub(crate) fn fencing(action: &str) -> Settings {
     let policy = format!("[{{ name = 'test', after = '0s', action = '{action}' }}]");
     Settings::default()
         .with("fence.enabled", "true")
