@@ -9,6 +9,7 @@ mod build;
 mod error;
 pub mod fence;
 mod model;
+pub mod plugin;
 mod reader;
 mod schema;
 mod value;
