@@ -66,7 +66,8 @@ async fn word(cluster: &Cluster, key: u64) -> u64 {
 async fn asked_for(cluster: &Cluster) -> Vec<Value> {
     let ops = cluster.client.kv().list("fence/ops/").await.unwrap().value;
     let ops = ops.iter().map(|pair| pair.json::<Value>().unwrap());
-    ops.filter(|op| op["origin"]["who"] == "policy test").collect()
+    ops.filter(|op| op["origin"]["who"] == "policy test")
+        .collect()
 }
 
 #[tokio::test]

@@ -228,18 +228,27 @@ impl Field {
     /// Waits until a process has been fenced by its policy; the operation. That it has ended is recorded by
     /// the death watch, too, perhaps before.
     pub(super) async fn fenced(&self, by: usize, target: &str) -> Operation {
-        self.fenced_again(by, target, 0).await
-    }
-
-    /// The same, after it has been fenced `before` times.
-    pub(super) async fn fenced_again(&self, by: usize, target: &str, before: usize) -> Operation {
         self.trio
             .wait_view(by, &format!("{target} to be fenced"), |view| {
-                let ops = view.ops.values().map(|op| &op.value);
-                let mut ops =
-                    ops.filter(|op| op.target.to_string() == target && !op.attempts.is_empty());
-                let op = ops.nth(before)?;
+                let mut ops = view.ops.values().map(|op| &op.value);
+                let op =
+                    ops.find(|op| op.target.to_string() == target && !op.attempts.is_empty())?;
                 op.ended().map(|_| op.clone())
+            })
+            .await
+    }
+
+    /// Waits until a process has been fenced with success once more than `before` times; the operation.
+    pub(super) async fn fenced_again(&self, by: usize, target: &str, before: usize) -> Operation {
+        self.trio
+            .wait_view(by, &format!("{target} to be fenced again"), |view| {
+                let ops = view.ops.values().map(|op| &op.value);
+                let done = |op: &&Operation| {
+                    op.target.to_string() == target
+                        && !op.attempts.is_empty()
+                        && op.ended().is_some_and(|end| end.outcome.is_success())
+                };
+                ops.filter(done).nth(before).cloned()
             })
             .await
     }
