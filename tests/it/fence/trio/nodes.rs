@@ -199,7 +199,8 @@ async fn died(field: &mut Field) {
     for key in all_of(TARGET) {
         field.all_told(&OTHERS, key, Transient).await;
     }
-    let op = field.confirmed(0, &target, 1).await;
+    // The second is its release.
+    let op = field.confirmed(0, &target, 2).await;
     succeeded(&op);
     assert_eq!(op.origin.source, Source::NodeLost);
     let starts = runs(&field.trio, Action::Off).split_off(before);
