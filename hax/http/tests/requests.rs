@@ -252,7 +252,7 @@ async fn bodies_under_way_share_one_budget() {
 
 #[tokio::test]
 async fn the_bridges_refusals_are_passed_on() {
-    for (error, expected, retry) in [
+    for (error, expected) in [
         (
             WatchError::Busy,
             expect(
@@ -260,18 +260,19 @@ async fn the_bridges_refusals_are_passed_on() {
                 "busy",
                 "64 broadcasts wait already; post the payload again",
             ),
-            true,
         ),
         (
             WatchError::Stopping,
             expect(503, "stopping", "the bridge is stopping"),
-            false,
         ),
     ] {
         let router = router(Recorder::new(Reaction::Refuse(error)), &limits());
         assert_eq!(refusal(&router, post("/", "[]")).await, expected);
         let reply = ask(&router, post("/", "[]")).await;
-        assert_eq!(reply.headers.contains_key(header::RETRY_AFTER), retry);
+        assert!(
+            reply.headers.contains_key(header::RETRY_AFTER),
+            "{expected:?}"
+        );
     }
 }
 

@@ -220,7 +220,7 @@ async fn records_in_kv_are_shown_explained_and_written_down() {
     // There is no coordinator any more.
     scene.commands.close();
     while scene.commands.recv().await.is_some() {}
-    let refused = scene.haxctl(&["run", "ssu2", "--reason", "why"], 10).await;
+    let refused = scene.haxctl(&["run", "ssu2", "--reason", "why"], 69).await;
     assert!(refused.contains("the coordinator has ended"), "{refused}");
     scene
         .haxctl(&["run", "../ssu2", "--reason", "why"], 64)

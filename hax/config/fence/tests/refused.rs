@@ -225,7 +225,7 @@ fn policies_are_checked() {
         ),
         (
             "name = \"a\"\non = []",
-            "3:6: fence.policy[a].on: is empty; leave the key out for all",
+            "3:6: fence.policy[a].on: is empty; leave the key out for the default",
         ),
         (
             "name = \"a\"\nprocesses = [\"0x7300000000000001:0x1\"]",

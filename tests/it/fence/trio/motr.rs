@@ -238,6 +238,21 @@ impl Field {
             .await
     }
 
+    /// Waits until a process has been fenced with success once more than `before` times; the operation.
+    pub(super) async fn fenced_again(&self, by: usize, target: &str, before: usize) -> Operation {
+        self.trio
+            .wait_view(by, &format!("{target} to be fenced again"), |view| {
+                let ops = view.ops.values().map(|op| &op.value);
+                let done = |op: &&Operation| {
+                    op.target.to_string() == target
+                        && !op.attempts.is_empty()
+                        && op.ended().is_some_and(|end| end.outcome.is_success())
+                };
+                ops.filter(done).nth(before).cloned()
+            })
+            .await
+    }
+
     /// No node was ever acted upon.
     #[track_caller]
     pub(super) fn no_agent_ran(&self) {

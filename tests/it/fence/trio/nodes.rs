@@ -139,7 +139,7 @@ async fn released(field: &mut Field) {
 
 /// The process of the target is fenced after `before` times by the hax of its node.
 async fn fenced_by_its_own(field: &Field, before: usize) {
-    let op = field.confirmed(0, &field.target(TARGET), before).await;
+    let op = field.fenced_again(0, &field.target(TARGET), before).await;
     succeeded(&op);
     assert_eq!(delegates(&op), [field.trio.name(TARGET)]);
 }
@@ -199,7 +199,8 @@ async fn died(field: &mut Field) {
     for key in all_of(TARGET) {
         field.all_told(&OTHERS, key, Transient).await;
     }
-    let op = field.confirmed(0, &target, 1).await;
+    // The second is its release.
+    let op = field.confirmed(0, &target, 2).await;
     succeeded(&op);
     assert_eq!(op.origin.source, Source::NodeLost);
     let starts = runs(&field.trio, Action::Off).split_off(before);
