@@ -12,6 +12,7 @@ mod feed;
 mod hub;
 mod instance;
 mod object;
+pub mod source;
 
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
