@@ -7,12 +7,14 @@
 //!
 //! Nothing here runs on the threads of the bridge.
 
+mod drbd;
 mod event;
 mod feed;
 mod hub;
 mod instance;
 mod object;
 
+pub use drbd::DrbdSource;
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
