@@ -48,7 +48,7 @@ pub(super) enum Line<'a> {
     /// The first dump is complete.
     Complete,
     /// An object, or what has changed of it.
-    Told(Told<'a>),
+    Told(Box<Told<'a>>),
     /// The object is gone, and everything below it.
     Gone(Key),
     /// The resource has another name.
@@ -125,11 +125,11 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, LineError> {
     if verb == "destroy" {
         return Ok(Line::Gone(object.key()));
     }
-    Ok(Line::Told(Told {
+    Ok(Line::Told(Box::new(Told {
         object,
         partial: verb == "change",
         words,
-    }))
+    })))
 }
 
 /// The first word, and what follows it.

@@ -276,7 +276,7 @@ async fn statistics_are_asked_for_once_the_dump_is_complete() {
 }
 
 #[tokio::test]
-async fn a_child_that_ignores_term_is_killed() {
+async fn a_child_that_ignores_term_is_killed_with_its_group() {
     let bounds = Bounds {
         grace: Duration::from_millis(50),
         ..BOUNDS
@@ -286,9 +286,12 @@ async fn a_child_that_ignores_term_is_killed() {
     watched.install();
     watched.print(1, &recorded("dump"));
     watched.until("up", |it| it.status().up).await;
-    assert!(watched.is_running(1));
+    assert!(watched.is_running(1) && watched.has_group(1));
     watched.stop().await;
     assert!(!watched.is_running(1));
+    watched
+        .until("rid of the group", |it| !it.has_group(1))
+        .await;
     assert!(!watched.status().up);
 }
 

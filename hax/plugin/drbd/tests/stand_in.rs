@@ -126,6 +126,20 @@ impl Watched {
         Path::new("/proc").join(pid.trim()).exists()
     }
 
+    /// Whether anything of the nth start is there: its process, and what that has started.
+    pub(super) fn has_group(&self, start: usize) -> bool {
+        let group = self.read(&format!("pid-{start}"));
+        let group = group.trim();
+        let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.any(|entry| {
+            // NUMBER (NAME) STATE PARENT GROUP ...; it may be gone by now.
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+            let fields: Vec<_> = fields.split_whitespace().take(3).collect();
+            matches!(fields.as_slice(), [state, _, of] if *of == group && *state != "Z")
+        })
+    }
+
     pub(super) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let met = async {
             while !condition(self) {
