@@ -7,6 +7,7 @@
 //!
 //! Nothing here runs on the threads of the bridge.
 
+mod drbd;
 mod event;
 mod feed;
 mod hub;
@@ -14,6 +15,7 @@ mod instance;
 mod object;
 pub mod source;
 
+pub use drbd::DrbdSource;
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
