@@ -7,17 +7,25 @@
 //!
 //! Nothing here runs on the threads of the bridge.
 
+mod debugger;
 mod event;
 mod feed;
 mod hub;
 mod instance;
 mod object;
+mod process_group;
+mod text;
+mod umh;
 
+pub use debugger::Debugger;
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
-pub use instance::{Context, Failure, InstanceName, Order, OrderReply, Plugin, Starting};
+pub use instance::{
+    Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting,
+};
 pub use object::{
     Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object,
     PeerDevice, Process, Queue, Resource, Service, Value,
 };
+pub use umh::Umh;
