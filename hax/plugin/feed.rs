@@ -30,7 +30,8 @@ struct Queue {
     events: VecDeque<Event>,
     /// A world to be replayed before the events, with the number of its last event.
     replay: Option<(u64, World)>,
-    missed: u64,
+    /// Missed, and the instance was not told yet.
+    untold: u64,
     missed_in_all: u64,
 }
 
@@ -39,7 +40,7 @@ impl Line {
         let queue = Queue {
             events: VecDeque::new(),
             replay: Some((number, world)),
-            missed: 0,
+            untold: 0,
             missed_in_all: 0,
         };
         Self {
@@ -56,7 +57,7 @@ impl Line {
         } else {
             let missed = queue.events.len() as u64 + 1;
             queue.events.clear();
-            queue.missed += missed;
+            queue.untold += missed;
             queue.missed_in_all += missed;
             queue.replay = Some((event.number, event.world.clone()));
         }
@@ -103,9 +104,9 @@ impl Feed {
     pub fn take(&mut self) -> Option<Told> {
         let mut queue = self.line.lock();
         // An overflow while a replay is under way begins it anew, with what is newer.
-        if queue.missed > 0 {
+        if queue.untold > 0 {
             self.replay.clear();
-            return Some(Told::Missed(std::mem::take(&mut queue.missed)));
+            return Some(Told::Missed(std::mem::take(&mut queue.untold)));
         }
         if let Some((number, world)) = queue.replay.take() {
             let at = now();

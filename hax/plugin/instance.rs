@@ -129,6 +129,17 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// Answers that instances of this kind do not know it.
+    pub fn refuse(self, kind: &str) {
+        let (Self::Evict { reply, .. } | Self::StartUntil { reply, .. }) = self;
+        let why =
+            format!("instances of the kind {kind} have no resources to give away or to start");
+        // Whoever does not wait for the answer any more needs none.
+        let _ = reply.send(Err(Failure(why)));
+    }
+}
+
 /// What an instance is given.
 #[derive(Debug)]
 pub struct Context {

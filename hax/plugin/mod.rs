@@ -7,20 +7,23 @@
 //!
 //! Nothing here runs on the threads of the bridge.
 
+mod debugger;
 mod drbd;
 mod event;
 mod feed;
 mod hub;
 mod instance;
 mod object;
+mod process_group;
 pub mod source;
+mod text;
+mod umh;
 
+pub use debugger::Debugger;
 pub use drbd::DrbdSource;
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
-pub use instance::{Context, Failure, InstanceName, Order, OrderReply, Plugin, Starting};
-pub use object::{
-    Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object,
-    PeerDevice, Process, Queue, Resource, Service, Value,
-};
+pub use instance::{Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting};
+pub use object::{Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object, PeerDevice, Process, Queue, Resource, Service, Value};
+pub use umh::Umh;
