@@ -89,8 +89,9 @@ impl Feed {
 
     /// The next event; waits for one. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Told {
+        let line = Arc::clone(&self.line);
         loop {
-            let arrived = self.line.arrived.notified();
+            let arrived = line.arrived.notified();
             if let Some(told) = self.take() {
                 return told;
             }
