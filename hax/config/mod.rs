@@ -8,6 +8,7 @@
 mod build;
 mod error;
 pub mod fence;
+mod known;
 mod model;
 pub mod plugin;
 mod reader;
