@@ -64,6 +64,11 @@ impl Line {
         self.arrived.notify_one();
     }
 
+    /// Events left out since the feed was made, in all.
+    pub(super) fn missed(&self) -> u64 {
+        self.lock().missed_in_all
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,8 +94,9 @@ impl Feed {
 
     /// The next event; waits for one. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Told {
+        let line = Arc::clone(&self.line);
         loop {
-            let arrived = self.line.arrived.notified();
+            let arrived = line.arrived.notified();
             if let Some(told) = self.take() {
                 return told;
             }
@@ -135,7 +141,12 @@ impl Feed {
 
     /// Events left out since the feed was made, in all.
     pub fn missed(&self) -> u64 {
-        self.line.lock().missed_in_all
+        self.line.missed()
+    }
+
+    /// The queue, for who counts what is left out while the instance has the feed.
+    pub(super) fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.line)
     }
 }
 

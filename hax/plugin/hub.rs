@@ -132,8 +132,7 @@ impl Inner {
         if old.as_ref().is_some_and(|old| **old == *object) {
             return;
         }
-        self.world
-            .insert_mut(Arc::clone(&key), Arc::clone(&object));
+        self.world.insert_mut(Arc::clone(&key), Arc::clone(&object));
         let kind = match &old {
             None => {
                 self.owned

@@ -9,15 +9,27 @@
 
 mod event;
 mod feed;
+mod host;
 mod hub;
 mod instance;
 mod object;
+mod prepare;
+mod reload;
+mod supervisor;
+mod thread;
 
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
+pub use host::{Host, HostError, Setup, Source};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
-pub use instance::{Context, Failure, InstanceName, Order, OrderReply, Plugin, Starting};
+pub use instance::{
+    Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting,
+};
 pub use object::{
     Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object,
     PeerDevice, Process, Queue, Resource, Service, Value,
 };
+pub use prepare::Kinds;
+pub use reload::{InstanceError, Outcome};
+pub use supervisor::{Cause, Handle, InstanceStatus, State, SupervisorError, Timing};
+pub use thread::Environment;
