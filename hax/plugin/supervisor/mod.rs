@@ -87,7 +87,10 @@ impl Supervisor {
                 let set = set
                     .into_iter()
                     .map(|(name, config)| (name, Arc::new(config)));
-                let _ = reply.send(self.reload(set.collect()).await);
+                let outcome = self.reload(set.collect()).await;
+                // First, so that who has the answer does not see what is gone.
+                self.tidy();
+                let _ = reply.send(outcome);
             }
             Command::Restart(name, reply) => {
                 let _ = reply.send(self.restart(&name).await);
