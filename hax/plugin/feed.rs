@@ -65,6 +65,11 @@ impl Line {
         self.arrived.notify_one();
     }
 
+    /// Events left out since the feed was made, in all.
+    pub(super) fn missed(&self) -> u64 {
+        self.lock().missed_in_all
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +142,12 @@ impl Feed {
 
     /// Events left out since the feed was made, in all.
     pub fn missed(&self) -> u64 {
-        self.line.lock().missed_in_all
+        self.line.missed()
+    }
+
+    /// The queue, for who counts what is left out while the instance has the feed.
+    pub(super) fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.line)
     }
 }
 

@@ -11,19 +11,34 @@ mod debugger;
 mod drbd;
 mod event;
 mod feed;
+mod host;
 mod hub;
 mod instance;
 mod object;
+mod prepare;
 mod process_group;
+mod reload;
 pub mod source;
+mod supervisor;
 mod text;
+mod thread;
 mod umh;
 
 pub use debugger::Debugger;
 pub use drbd::DrbdSource;
 pub use event::{Event, EventKind, UnixMillis};
 pub use feed::{Feed, Told};
+pub use host::{Host, HostError, Setup, Source};
 pub use hub::{Change, Hub, SourceId, SourceStatus, World};
-pub use instance::{Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting};
-pub use object::{Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object, PeerDevice, Process, Queue, Resource, Service, Value};
+pub use instance::{
+    Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting,
+};
+pub use object::{
+    Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object,
+    PeerDevice, Process, Queue, Resource, Service, Value,
+};
+pub use prepare::Kinds;
+pub use reload::{InstanceError, Outcome};
+pub use supervisor::{Cause, Handle, InstanceStatus, State, SupervisorError, Timing};
+pub use thread::Environment;
 pub use umh::Umh;

@@ -67,7 +67,9 @@ fn objects(snapshot: &Snapshot, fences: &Verdicts, own: Fid) -> Vec<Object> {
             fenced: Some(fences.fenced.contains(node)),
         }));
     }
-    let configured = tree.nodes().flat_map(|(_, processes)| processes.iter().copied());
+    let configured = tree
+        .nodes()
+        .flat_map(|(_, processes)| processes.iter().copied());
     let mut processes: BTreeSet<Fid> = configured.collect();
     processes.extend(snapshot.processes.iter().map(|(process, _)| process));
     for process in processes {
