@@ -14,10 +14,12 @@ mod feed;
 mod host;
 mod hub;
 mod instance;
+mod kinds;
 mod object;
 mod prepare;
 mod process_group;
 mod reload;
+mod reloads;
 pub mod source;
 mod supervisor;
 mod text;
@@ -33,12 +35,14 @@ pub use hub::{Change, Hub, SourceId, SourceStatus, World};
 pub use instance::{
     Context, Failure, INSTANCE_NAME_MAX, InstanceName, Order, OrderReply, Plugin, Running, Starting,
 };
+pub use kinds::BuiltIn;
 pub use object::{
     Check, Connection, Device, Fence, Field, Key, Kind, LeaderObject, Link, Node, Object,
     PeerDevice, Process, Queue, Resource, Service, Value,
 };
 pub use prepare::Kinds;
 pub use reload::{InstanceError, Outcome};
+pub use reloads::{PluginsHandle, PluginsStatus, ReloadError, Reloads, SourceRow};
 pub use supervisor::{Cause, Handle, InstanceStatus, State, SupervisorError, Timing};
 pub use thread::Environment;
 pub use umh::Umh;
