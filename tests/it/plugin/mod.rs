@@ -20,6 +20,9 @@ struct Scene {
     directory: TempDir,
 }
 
+/// The name of a file, and what it holds where the files of the test are in a directory.
+type Snippet<'a> = (&'a str, &'a dyn Fn(&Path) -> String);
+
 /// A rule that writes the state of a process to a file in the directory.
 fn tell(directory: &Path, file: &str) -> String {
     let file = directory.join(file);
@@ -31,7 +34,7 @@ fn tell(directory: &Path, file: &str) -> String {
 }
 
 impl Scene {
-    async fn start(snippets: &[(&str, &dyn Fn(&Path) -> String)]) -> Self {
+    async fn start(snippets: &[Snippet<'_>]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let dir = directory.path().join("plugins.d");
         std::fs::create_dir(&dir).unwrap();
