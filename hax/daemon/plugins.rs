@@ -44,6 +44,9 @@ impl Needs {
         let Some(settings) = &config.plugins else {
             return Ok(None);
         };
+        if settings.watch {
+            bail!("plugins.watch: is not available yet; send SIGHUP, or POST /v1/plugins/reload");
+        }
         let hub = Hub::default();
         let node: Arc<str> = config.node.name.as_str().into();
         let setup = Setup {
