@@ -13,6 +13,14 @@ const TOKEN_MAX: u64 = 4_096;
 /// # Errors
 /// A file that cannot be read or does not hold what it should.
 pub fn client(config: &ConsulConfig) -> Result<Client> {
+    Client::new(&settings(config)?).context("[consul]")
+}
+
+/// What a client is made from. Reads the files the configuration names.
+///
+/// # Errors
+/// As [`client`].
+pub fn settings(config: &ConsulConfig) -> Result<consul_client::Config> {
     let mut settings = consul_client::Config::new(config.address.as_str());
     if let Some(file) = &config.token_file {
         // The path may tell where secrets are kept, so errors name the key instead.
@@ -30,7 +38,7 @@ pub fn client(config: &ConsulConfig) -> Result<Client> {
     settings.datacenter.clone_from(&config.datacenter);
     settings.request_timeout = config.timeout;
     settings.connect_timeout = config.connect_timeout;
-    Client::new(&settings).context("[consul]")
+    Ok(settings)
 }
 
 fn read_token(path: &std::path::Path) -> Result<String> {

@@ -1,6 +1,7 @@
 //! `hax run`: the tasks of the daemon, how they start and in which order they end.
 
 mod fence;
+mod plugins;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use crate::tasks::Tasks;
 use crate::{consul, http, version};
 
 use self::fence::{FenceTasks, is_automatic};
+use self::plugins::Plugins;
 
 /// How long the parts may take to end, all together; then the process ends without them.
 const STOP_MAX: Duration = Duration::from_secs(9);
@@ -70,7 +72,7 @@ pub async fn run(config: Config) -> Result<()> {
         queue_max: config.dispatch.queue_max,
     })
     .with_context(|| format!("ha.endpoint: cannot open {}", config.ha.endpoint))?;
-    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, deaths, fence);
+    let mut daemon = Daemon::assemble(&config, consul, listener, interface, events, deaths, fence)?;
     info!(http = %config.http.listen, ha = %config.ha.endpoint, "hax is listening");
     let outcome = daemon.serve(&mut signals).await;
     info!("hax is stopping");
@@ -88,6 +90,7 @@ struct Daemon {
     bridge: BridgeHandle,
     death: DeathWatch<Fallen>,
     view: View,
+    plugins: Option<Plugins>,
     tasks: Tasks,
     stop: Stop,
 }
@@ -99,6 +102,7 @@ struct Stop {
     leader: CancellationToken,
     beside_fence: CancellationToken,
     fence: CancellationToken,
+    plugins: CancellationToken,
     death: CancellationToken,
     dispatcher: CancellationToken,
     view: CancellationToken,
@@ -113,7 +117,7 @@ impl Daemon {
         events: Events,
         deaths: Arc<Deaths>,
         fence: Option<(Prepared, MotrProcesses)>,
-    ) -> Self {
+    ) -> Result<Self> {
         let stop = Stop::default();
         let mut tasks = Tasks::default();
         let detail = match config.ha.profile {
@@ -262,7 +266,7 @@ impl Daemon {
                 tasks.add("fence", coordinator.into_task());
                 handle
             });
-        let parts = Parts {
+        let parts = Arc::new(Parts {
             node: config.node.name.clone(),
             started: Instant::now(),
             phase: Default::default(),
@@ -275,12 +279,20 @@ impl Daemon {
             view: view.clone(),
             leader,
             interface: interface.handle(),
+        });
+        let plugins = plugins::Needs {
+            parts: Arc::clone(&parts),
+            verdicts,
+            fence: fence.clone(),
+            own: config.ha.process,
         };
+        let plugins = plugins.spawn(config, &mut tasks, &stop.plugins)?;
         let bridge = BridgeHandle {
-            parts: Arc::new(parts),
+            parts,
             lane,
             peers,
             fence,
+            plugins: plugins.as_ref().map(Plugins::handle),
         };
         let limits = http::Limits::with_body(config.http.body_limit);
         let server = http::serve(listener, bridge.clone(), limits, stop.http.clone());
@@ -290,15 +302,16 @@ impl Daemon {
             }
         };
         tasks.add("http", tokio::spawn(server));
-        Self {
+        Ok(Self {
             interface,
             outbox,
             bridge,
             death,
             view,
+            plugins,
             tasks,
             stop,
-        }
+        })
     }
 
     /// Waits for a signal, or for what makes it pointless to go on.
@@ -308,11 +321,22 @@ impl Daemon {
             ended = self.tasks.ended() => bail!("the task `{}` has ended: {:?}", ended.0, ended.1),
             () = signals.stop() => return Ok(()),
         }
+        if let Some(plugins) = &self.plugins {
+            tokio::select! {
+                started = plugins.start() => started?,
+                () = signals.stop() => return Ok(()),
+            }
+        }
         self.bridge.set_phase(Phase::Running);
         info!("hax is ready: its own process has its entrypoint");
-        tokio::select! {
-            ended = self.tasks.ended() => bail!("the task `{}` has ended: {:?}", ended.0, ended.1),
-            () = signals.stop() => Ok(()),
+        loop {
+            tokio::select! {
+                ended = self.tasks.ended() => bail!("the task `{}` has ended: {:?}", ended.0, ended.1),
+                wanted = signals.next() => match wanted {
+                    Wanted::Stop => return Ok(()),
+                    Wanted::Reload => plugins::reload(self.plugins.as_ref()),
+                },
+            }
         }
     }
 
@@ -325,10 +349,14 @@ impl Daemon {
             bridge,
             death,
             view,
+            plugins,
             mut tasks,
             stop,
         } = self;
         bridge.set_phase(Phase::Stopping);
+        stop.plugins.cancel();
+        // They end beside all else, which waits for nothing of theirs.
+        let plugins = tokio::spawn(Plugins::stop(plugins));
         stop.http.cancel();
         stop.leader.cancel();
         stop.beside_fence.cancel();
@@ -360,13 +388,25 @@ impl Daemon {
         outbox.join().await;
         stop.view.cancel();
         view.join().await;
+        tasks.join("reloads").await;
+        if let Err(error) = plugins.await {
+            warn!(%error, "plugins did not stop in order");
+        }
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Stop,
+    Reload,
+}
+
+/// SIGTERM and SIGINT, and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -374,13 +414,22 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
+    async fn next(&mut self) -> Wanted {
+        let (signal, wanted) = tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", Wanted::Stop),
+            _ = self.interrupt.recv() => ("SIGINT", Wanted::Stop),
+            _ = self.hang_up.recv() => ("SIGHUP", Wanted::Reload),
+        };
+        info!("{signal}");
+        wanted
+    }
+
+    /// Waits for the end. A reload before there is anything to reload is none.
     async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => info!("SIGTERM"),
-            _ = self.interrupt.recv() => info!("SIGINT"),
-        }
+        while self.next().await != Wanted::Stop {}
     }
 }

@@ -19,6 +19,7 @@ pub mod fence;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod plugin;
 pub mod profile;
 pub mod sim;
 pub mod tasks;

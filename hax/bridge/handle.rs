@@ -21,6 +21,7 @@ use crate::cluster::{Leader, View};
 use crate::death::Deaths;
 use crate::dispatch::{Dispatcher, Request};
 use crate::fence::FenceHandle;
+use crate::plugin::PluginsHandle;
 use crate::version;
 
 /// Everything a client of the bridge can ask for. Cheap to clone.
@@ -34,6 +35,8 @@ pub struct BridgeHandle {
     pub peers: Option<Peers>,
     /// Fencing, where it is configured.
     pub fence: Option<FenceHandle>,
+    /// Plugins, where they are configured.
+    pub plugins: Option<PluginsHandle>,
 }
 
 /// The parts whose state `/v1/status` shows.

@@ -44,6 +44,18 @@ pub enum Standing {
     Leader,
 }
 
+impl Standing {
+    /// Its word, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Ineligible => "ineligible",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        }
+    }
+}
+
 /// What the election knows, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LeaderStatus {

@@ -29,8 +29,8 @@ pub struct ConfTree {
     services_of: FxHashMap<Fid, Vec<Fid>>,
     processes_on: FxHashMap<Arc<str>, Vec<Fid>>,
     nodes_of: FxHashMap<Fid, Vec<Arc<str>>>,
-    /// Names of the services of each process, each name stored once.
-    names_of: FxHashMap<Fid, Vec<Arc<str>>>,
+    /// Names of services, each name stored once.
+    name_of: FxHashMap<Fid, Arc<str>>,
     /// Only where they are asked for: they take memory.
     relations: Option<Box<Relations>>,
 }
@@ -91,7 +91,7 @@ impl ConfTreeBuilder {
                     && let Some(service) = service_fid(value)
                 {
                     self.add_service(process, service);
-                    self.add_name(process, name);
+                    self.add_name(service, name);
                 }
             }
             [.., "processes", process, "services", service] => {
@@ -120,14 +120,14 @@ impl ConfTreeBuilder {
         }
     }
 
-    fn add_name(&mut self, process: Fid, name: &str) {
+    fn add_name(&mut self, service: Fid, name: &str) {
         let known = self.names.get(name).cloned();
         let name = known.unwrap_or_else(|| {
             let name: Arc<str> = name.into();
             self.names.insert(Arc::clone(&name));
             name
         });
-        self.tree.names_of.entry(process).or_default().push(name);
+        self.tree.name_of.insert(service, name);
     }
 
     fn add_service(&mut self, process: Fid, service: Fid) {
@@ -226,8 +226,25 @@ impl ConfTree {
 
     /// Whether a process has a service of this name: `ios`, `confd`, `ha`.
     pub fn has_service(&self, process: Fid, name: &str) -> bool {
-        let names = self.names_of.get(&process);
-        names.is_some_and(|names| names.iter().any(|of| **of == *name))
+        let mut services = self.services_of(process).iter();
+        services.any(|service| self.name_of(*service) == Some(name))
+    }
+
+    /// The name of a service: `ios`, `confd`, `ha`.
+    pub fn name_of(&self, service: Fid) -> Option<&str> {
+        self.name_of.get(&service).map(AsRef::as_ref)
+    }
+
+    /// The nodes, by name, and the processes configured on each.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &[Fid])> {
+        let nodes = self.processes_on.iter();
+        nodes.map(|(node, processes)| (node.as_ref(), processes.as_slice()))
+    }
+
+    /// The services, and the process each belongs to.
+    pub fn services(&self) -> impl Iterator<Item = (Fid, Fid)> {
+        let services = self.process_of.iter();
+        services.map(|(service, process)| (*service, *process))
     }
 
     /// The processes configured on a node, by the node's name.

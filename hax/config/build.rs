@@ -12,6 +12,7 @@ use super::model::{
     HaConfig, HttpConfig, KvConfig, LeaderConfig, LogConfig, LogFormat, NodeConfig, Profile,
     RetryConfig,
 };
+use super::plugin;
 use super::reader::Reader;
 use super::schema::{self, KeyDoc, Range};
 use super::value;
@@ -19,7 +20,7 @@ use crate::dispatch::Mode;
 
 /// Builds the configuration, or says everything that is wrong.
 pub(super) fn config(text: &str) -> Result<Config, Vec<Found>> {
-    let mut reader = Reader::parse(text)?;
+    let mut reader = Reader::parse(text, &schema::MAIN)?;
     let config = sections(&mut reader);
     let errors = reader.into_errors();
     match config {
@@ -41,6 +42,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
     let kv = kv(r);
     let log = log(r);
     let fence = fence::read(r, node.as_ref());
+    let plugins = plugin::read(r);
     Some(Config {
         node: node?,
         ha: ha?,
@@ -53,6 +55,7 @@ fn sections(r: &mut Reader<'_>) -> Option<Config> {
         kv: kv?,
         log: log?,
         fence: fence?,
+        plugins: plugins?,
     })
 }
 

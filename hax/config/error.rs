@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::schema::{known_in, nearest_key, nearest_section, top_sections};
-
 /// Most errors kept; a file with more is not a configuration.
 const ERRORS_MAX: usize = 100;
 
@@ -116,32 +114,20 @@ pub enum Hint {
     DidYouMean(&'static str),
     /// None is similar: these exist.
     Known(Vec<&'static str>),
-}
-
-impl Hint {
-    pub(super) fn for_key(section: Option<&str>, leaf: &str) -> Self {
-        nearest_key(section, leaf).map_or_else(
-            || {
-                Self::Known(match section {
-                    Some(section) => known_in(section).collect(),
-                    None => top_sections().collect(),
-                })
-            },
-            Self::DidYouMean,
-        )
-    }
-
-    pub(super) fn for_section(name: &str) -> Self {
-        nearest_section(name)
-            .map_or_else(|| Self::Known(top_sections().collect()), Self::DidYouMean)
-    }
+    /// This one, spelled with underscores.
+    Underscores(&'static str),
+    /// What stands here for a key of another program, in words.
+    Instead(&'static str),
 }
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DidYouMean(name) => write!(f, "did you mean {name}?"),
+            Self::Known(names) if names.is_empty() => f.write_str("there are no keys here"),
             Self::Known(names) => write!(f, "known here: {}", names.join(", ")),
+            Self::Underscores(name) => write!(f, "dashes are underscores here: {name}"),
+            Self::Instead(words) => f.write_str(words),
         }
     }
 }
@@ -165,12 +151,16 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// One error of the file as a whole.
     pub(super) fn of_file(file: &str, position: Option<Position>, problem: Problem) -> Self {
-        let error = ConfigError {
+        Self::of(ConfigError {
             file: file.to_owned(),
             position,
             key: None,
             problem,
-        };
+        })
+    }
+
+    /// One error.
+    pub(super) fn of(error: ConfigError) -> Self {
         Self {
             errors: vec![error],
             omitted: 0,
@@ -189,6 +179,23 @@ impl ConfigErrors {
         };
         let errors = found.into_iter().take(ERRORS_MAX).map(locate).collect();
         Self { errors, omitted }
+    }
+
+    /// All errors of several files; `None` if there is none.
+    pub(super) fn merge(all: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut all = all.into_iter();
+        let mut merged = all.next()?;
+        for next in all {
+            merged.omitted += next.omitted;
+            for error in next.errors {
+                if merged.errors.len() < ERRORS_MAX {
+                    merged.errors.push(error);
+                } else {
+                    merged.omitted += 1;
+                }
+            }
+        }
+        Some(merged)
     }
 
     /// The errors, in the order of the file; at most 100.

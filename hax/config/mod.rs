@@ -8,7 +8,9 @@
 mod build;
 mod error;
 pub mod fence;
+mod known;
 mod model;
+pub mod plugin;
 mod reader;
 mod schema;
 mod value;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use halink::Fid;
 
 use super::fence::FenceConfig;
+use super::plugin::PluginsConfig;
 use crate::dispatch::Mode;
 
 /// A configuration every value of which has been checked.
@@ -38,6 +39,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[fence]`; none unless it says `enabled = true`.
     pub fence: Option<FenceConfig>,
+    /// `[plugins]`; none unless it names a directory of snippets.
+    pub plugins: Option<PluginsConfig>,
 }
 
 /// This node.

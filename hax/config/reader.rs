@@ -1,21 +1,25 @@
 //! The raw stage: a TOML document with places, and typed access that notes every error.
 
 mod collections;
+mod forms;
 mod names;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use collections::Scalar;
+pub(super) use forms::Words;
 
 use super::error::{Found, Problem};
+use super::known::Schema;
 use super::schema::{DefaultValue, KeyDoc, Kind, Range};
 
 /// A parsed document and the errors found in it so far.
 pub(super) struct Reader<'a> {
     root: DeTable<'a>,
-    /// The element of an array of tables to which the keys of its section belong now.
-    element: Option<Element>,
+    schema: &'static Schema,
+    /// The elements of arrays of tables to which the keys of their sections belong now, the outer first.
+    entered: Vec<Element>,
     errors: Vec<Found>,
 }
 
@@ -29,12 +33,13 @@ struct Element {
 
 impl<'a> Reader<'a> {
     /// Parses the text. Errors of syntax are reported alone, because what follows one is a guess.
-    pub(super) fn parse(text: &'a str) -> Result<Self, Vec<Found>> {
+    pub(super) fn parse(text: &'a str, schema: &'static Schema) -> Result<Self, Vec<Found>> {
         let (root, syntax) = DeTable::parse_recoverable(text);
         if syntax.is_empty() {
             let mut reader = Self {
                 root: root.into_inner(),
-                element: None,
+                schema,
+                entered: Vec::new(),
                 errors: Vec::new(),
             };
             reader.check_names();
@@ -64,20 +69,24 @@ impl<'a> Reader<'a> {
 
     /// A section as it is written, with where that is; `None` if it is not written.
     fn section(&self, path: &str) -> Option<(usize, &DeValue<'a>)> {
-        let mut names = path.split('.');
-        let (name, value) = self.root.get_key_value(names.next()?)?;
-        let (mut at, mut value) = (name.span().start, value.get_ref());
-        for name in names {
-            let (name, inner) = value.as_table()?.get_key_value(name)?;
-            (at, value) = (name.span().start, inner.get_ref());
-        }
-        match (&self.element, value) {
-            (Some(element), DeValue::Array(elements)) if element.section == path => {
-                let element = elements.get(element.index)?;
-                Some((element.span().start, element.get_ref()))
+        let mut table = Some(&self.root);
+        let mut found = None;
+        let mut end = 0;
+        for name in path.split('.') {
+            end += name.len();
+            let (name, value) = table?.get_key_value(name)?;
+            let (mut at, mut value) = (name.span().start, value.get_ref());
+            let prefix = path.get(..end)?;
+            let entered = self.entered.iter().find(|of| of.section == prefix);
+            if let (Some(entered), DeValue::Array(elements)) = (entered, value) {
+                let element = elements.get(entered.index)?;
+                (at, value) = (element.span().start, element.get_ref());
             }
-            _ => Some((at, value)),
+            (table, found) = (value.as_table(), Some((at, value)));
+            // The dot.
+            end += 1;
         }
+        found
     }
 
     fn find(&self, key: &KeyDoc) -> Option<&Spanned<DeValue<'a>>> {
@@ -86,7 +95,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where a key is written, or where it would have been.
-    fn place(&self, key: &KeyDoc) -> usize {
+    pub(super) fn place(&self, key: &KeyDoc) -> usize {
         self.find(key)
             .map(|value| value.span().start)
             .unwrap_or_else(|| self.section(key.section()).map_or(0, |(at, _)| at))
@@ -94,12 +103,12 @@ impl<'a> Reader<'a> {
 
     /// The key as errors name it.
     fn shown(&self, key: &KeyDoc) -> String {
-        match &self.element {
-            Some(element) if element.section == key.section() => {
-                format!("{}.{}", element.label, key.leaf())
-            }
-            _ => key.path.to_owned(),
-        }
+        let inner = self.entered.iter().rev().find_map(|element| {
+            let rest = key.path.strip_prefix(element.section)?;
+            let below = rest.starts_with('.');
+            below.then(|| format!("{}{rest}", element.label))
+        });
+        inner.unwrap_or_else(|| key.path.to_owned())
     }
 
     /// Whether a section is written in the file, rightly or not.
@@ -211,6 +220,10 @@ impl<'a> Reader<'a> {
             Kind::List => "an array of strings",
             Kind::Numbers => "an array of whole numbers",
             Kind::Table => "a table",
+            Kind::Command => "an array of strings, or a string",
+            Kind::Comparison => {
+                "a string, a boolean, a whole number, or a table { operator, value }"
+            }
         };
         let problem = Problem::WrongType {
             expected: expected.to_owned(),

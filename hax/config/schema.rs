@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::fence;
+use super::known::Schema;
+use super::{fence, plugin};
 
 /// One configuration key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ impl KeyDoc {
     }
 }
 
-/// What is written as a key's value. All but `Boolean`, `Number`, `List`, `Numbers` and `Table` are TOML
-/// strings.
+/// What is written as a key's value. All but `Boolean`, `Number`, `List`, `Numbers`, `Table`,
+/// `Command` and `Comparison` are TOML strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text, checked by its own rule.
@@ -66,6 +67,10 @@ pub enum Kind {
     Numbers,
     /// A table whose keys are names of the operator's choice.
     Table,
+    /// An array of strings, or a string.
+    Command,
+    /// A string, a boolean, a whole number, or a table with `operator` and `value`.
+    Comparison,
 }
 
 impl fmt::Display for Kind {
@@ -83,6 +88,8 @@ impl fmt::Display for Kind {
             Self::List => "list of strings",
             Self::Numbers => "list of numbers",
             Self::Table => "table",
+            Self::Command => "list of strings, or string",
+            Self::Comparison => "value, or table",
         })
     }
 }
@@ -302,18 +309,27 @@ keys! {
 /// Sections that are arrays of tables, `[[fence.device]]`.
 pub(super) const ARRAYS: &[&str] = &["fence.device", "fence.level", "fence.policy"];
 
-static REFERENCE: LazyLock<Vec<KeyDoc>> = LazyLock::new(|| [KEYS, fence::schema::KEYS].concat());
+/// The main file.
+pub(super) static MAIN: LazyLock<Schema> = LazyLock::new(|| {
+    let keys = [KEYS, fence::schema::KEYS, plugin::schema::KEYS].concat();
+    Schema::new(keys, ARRAYS, |_, _| None)
+});
 
 /// Every key the configuration knows, in the order of the reference.
 pub fn reference() -> &'static [KeyDoc] {
-    &REFERENCE
+    MAIN.keys()
 }
 
 /// The reference as a Markdown table.
 pub fn reference_table() -> String {
+    table_of(reference())
+}
+
+/// Keys as a Markdown table.
+pub(super) fn table_of(keys: &[KeyDoc]) -> String {
     let mut table =
         String::from("| key | kind | default | values | meaning |\n|---|---|---|---|---|\n");
-    for key in reference() {
+    for key in keys {
         let default = match key.default {
             DefaultValue::Value(text) => format!("`{text}`"),
             other => other.to_string(),
@@ -324,68 +340,4 @@ pub fn reference_table() -> String {
         ));
     }
     table
-}
-
-/// The known key, or section, that an unknown one was most likely meant to be.
-///
-/// Keys of the same section win over equally similar ones of others.
-pub(super) fn nearest_key(section: Option<&str>, leaf: &str) -> Option<&'static str> {
-    let score = |of: &str, known: &str| {
-        let similarity = strsim::jaro_winkler(leaf, known);
-        if section == Some(of) {
-            similarity
-        } else {
-            similarity * 0.95
-        }
-    };
-    let keys = reference().iter();
-    let keys = keys.map(|key| (score(key.section(), key.leaf()), key.path));
-    let nested = sections().filter_map(|path| {
-        let (of, name) = path.rsplit_once('.')?;
-        Some((score(of, name), path))
-    });
-    best(keys.chain(nested))
-}
-
-/// The known section an unknown one was most likely meant to be.
-pub(super) fn nearest_section(name: &str) -> Option<&'static str> {
-    best(top_sections().map(|section| (strsim::jaro_winkler(name, section), section)))
-}
-
-/// Paths of the known sections, nested ones too.
-pub(super) fn sections() -> impl Iterator<Item = &'static str> {
-    let mut last = "";
-    reference()
-        .iter()
-        .map(KeyDoc::section)
-        .filter(move |&section| {
-            let new = section != last;
-            last = section;
-            new
-        })
-}
-
-/// Names of the sections that are not nested.
-pub(super) fn top_sections() -> impl Iterator<Item = &'static str> {
-    sections().filter(|section| !section.contains('.'))
-}
-
-/// What may be written in a section: its keys, then the sections nested in it.
-pub(super) fn known_in(section: &str) -> impl Iterator<Item = &'static str> {
-    let keys = reference().iter();
-    let keys = keys
-        .filter(move |key| key.section() == section)
-        .map(|key| key.path);
-    let nested =
-        sections().filter(move |path| path.rsplit_once('.').is_some_and(|(of, _)| of == section));
-    keys.chain(nested)
-}
-
-/// The best candidate, the first of equal ones, if it is similar enough to be worth saying.
-fn best(scored: impl Iterator<Item = (f64, &'static str)>) -> Option<&'static str> {
-    const SIMILAR: f64 = 0.8;
-    scored
-        .filter(|(score, _)| *score >= SIMILAR)
-        .reduce(|best, next| if next.0 > best.0 { next } else { best })
-        .map(|(_, name)| name)
 }

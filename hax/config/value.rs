@@ -204,6 +204,15 @@ pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The daemon's working directory is nobody's business.
+pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = file(text)?;
+    if !path.is_absolute() {
+        return Err(format!("{text:?} is not an absolute path"));
+    }
+    Ok(path)
+}
+
 pub(super) fn secret_file(text: &str) -> Result<SecretFile, String> {
     file(text).map(SecretFile)
 }

@@ -11,6 +11,7 @@
 //! | `POST /v1/dead-letters/replay`, `/v1/dead-letters/ID/replay` | handle all, or that one, again |
 //! | `DELETE /v1/dead-letters/ID` | acknowledge it and write nothing |
 //! | `POST /watch/checks`, `/watch/nodes`, `/watch/keyprefix` | payload of those watches |
+//! | `/v1/plugins`, `/v1/plugins/…` | plugins; see `rfc/14-plugins.md` |
 //! | `/v1/fence`, `/v1/fence/…` | fencing; see [`fence`] |
 //!
 //! Payloads are parsed here, and reach the bridge as [`WatchUpdate`]s, one at a time and
@@ -23,6 +24,7 @@ pub mod fence;
 mod guard;
 mod lane;
 mod payload;
+mod plugins;
 mod reply;
 mod router;
 mod server;
@@ -42,6 +44,7 @@ pub use server::serve;
 use crate::bridge::{BridgeHandle, LetterRow, update::WatchUpdate};
 pub use crate::bridge::{WatchError, WatchOutcome};
 use crate::fence::FenceHandle;
+use crate::plugin::PluginsHandle;
 
 /// What the server needs of the bridge.
 pub trait Bridge: Clone + Send + Sync + 'static {
@@ -69,6 +72,11 @@ pub trait Bridge: Clone + Send + Sync + 'static {
 
     /// Fencing, where it is configured.
     fn fence(&self) -> Option<FenceHandle>;
+
+    /// Plugins, where they are configured.
+    fn plugins(&self) -> Option<PluginsHandle> {
+        None
+    }
 }
 
 impl Bridge for BridgeHandle {
@@ -99,6 +107,10 @@ impl Bridge for BridgeHandle {
 
     fn fence(&self) -> Option<FenceHandle> {
         self.fence.clone()
+    }
+
+    fn plugins(&self) -> Option<PluginsHandle> {
+        self.plugins.clone()
     }
 }
 

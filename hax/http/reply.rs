@@ -19,7 +19,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub enum Refusal {
     /// No resource has this path.
     #[error(
-        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters, /v1/fence and /watch/{{service,checks,nodes,keyprefix}}"
+        "no such resource: {path}; resources are /, /metrics, /v1/status, /v1/dead-letters, /v1/fence, /v1/plugins and /watch/{{service,checks,nodes,keyprefix}}"
     )]
     NotFound { path: String },
     /// The resource has no such method.
@@ -79,6 +79,15 @@ pub enum Refusal {
         "there is no device {0:?} in the configuration of this node; GET /v1/fence/devices lists them"
     )]
     NoDevice(String),
+    /// Plugins are not configured.
+    #[error("there are no plugins here; plugins.snippets names the directory of their snippets")]
+    NoPlugins,
+    /// Which.
+    #[error("there is no plugin instance {0:?}; GET /v1/plugins lists them")]
+    NoInstance(String),
+    /// Why.
+    #[error("{0}")]
+    PluginFailed(String),
     /// The server is at fault.
     #[error("the request failed inside hax; the log says where")]
     Internal,
@@ -108,6 +117,9 @@ impl Refusal {
             Self::NoOperation(_) => (StatusCode::NOT_FOUND, "no_operation"),
             Self::OperationEnded(..) => (StatusCode::CONFLICT, "ended"),
             Self::NoDevice(_) => (StatusCode::NOT_FOUND, "no_device"),
+            Self::NoPlugins => (StatusCode::NOT_FOUND, "no_plugins"),
+            Self::NoInstance(_) => (StatusCode::NOT_FOUND, "no_instance"),
+            Self::PluginFailed(_) => (StatusCode::CONFLICT, "plugin_failed"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

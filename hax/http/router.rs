@@ -22,6 +22,7 @@ use super::dead_letters;
 use super::fence;
 use super::lane::Lane;
 use super::payload::{self, Watch};
+use super::plugins;
 use super::reply::Refusal;
 use super::{Bridge, Limits, WatchError, WatchOutcome};
 use crate::bridge::update::WatchUpdate;
@@ -87,6 +88,7 @@ pub(super) fn routes<B: Bridge>(shared: Shared<B>) -> Router {
         .route("/watch/keyprefix", post_of(Watch::KeyPrefix))
         .merge(dead_letters::routes())
         .merge(fence::routes())
+        .merge(plugins::routes())
         .fallback(async |request: Request| Refusal::NotFound {
             path: request.uri().path().to_owned(),
         })

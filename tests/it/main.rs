@@ -29,6 +29,7 @@ mod lifecycle;
 mod links;
 mod messages;
 mod nvec;
+mod plugin;
 mod profile;
 mod real_tree;
 mod smoke;

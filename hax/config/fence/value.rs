@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use halink::{Fid, FidType};
 
-use crate::config::value::{fid, file};
+pub(super) use crate::config::value::absolute as path;
+use crate::config::value::fid;
 use crate::fence::model::{DeviceName, NodeName};
 
 /// Bytes of a pattern.
@@ -46,15 +47,6 @@ pub(super) fn node(text: &str) -> Result<NodeName, String> {
 pub(super) fn device(text: &str) -> Result<DeviceName, String> {
     text.parse::<DeviceName>()
         .map_err(|error| error.to_string())
-}
-
-/// The daemon's working directory is nobody's business.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    let path = file(text)?;
-    if !path.is_absolute() {
-        return Err(format!("{text:?} is not an absolute path"));
-    }
-    Ok(path)
 }
 
 /// A name below `fence.agent_dir`, or an absolute path.

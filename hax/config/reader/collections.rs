@@ -23,7 +23,7 @@ pub(in crate::config) enum Scalar<'v> {
 }
 
 impl<'v> Scalar<'v> {
-    fn of(value: &'v DeValue<'_>) -> Self {
+    pub(super) fn of(value: &'v DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text),
             DeValue::Boolean(value) => Self::Boolean(*value),
@@ -33,7 +33,7 @@ impl<'v> Scalar<'v> {
         }
     }
 
-    fn type_str(&self) -> &'static str {
+    pub(in crate::config) fn type_str(&self) -> &'static str {
         match self {
             Self::Text(_) => "string",
             Self::Number(_) => "integer",
@@ -44,9 +44,9 @@ impl<'v> Scalar<'v> {
 }
 
 impl<'a> Reader<'a> {
-    /// How many tables an array of tables has.
+    /// How many tables an array of tables has. Of the tables that were entered, those that hold it stay so.
     pub(in crate::config) fn elements(&mut self, section: &'static str) -> usize {
-        self.element = None;
+        self.leave(section);
         match self.section(section) {
             Some((_, DeValue::Array(elements))) => elements.len(),
             _ => 0,
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
 
     /// From now on the keys of the section are those of one of its tables. Whether it is a table.
     pub(in crate::config) fn enter(&mut self, section: &'static str, index: usize) -> bool {
-        self.element = None;
+        self.leave(section);
         let Some((_, DeValue::Array(elements))) = self.section(section) else {
             return false;
         };
@@ -64,12 +64,20 @@ impl<'a> Reader<'a> {
         };
         let is_table = element.is_table();
         let label = label_of(section, index, element);
-        self.element = Some(Element {
+        self.entered.push(Element {
             section,
             index,
             label,
         });
         is_table
+    }
+
+    fn leave(&mut self, section: &str) {
+        let holds = |outer: &str| {
+            let rest = section.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.entered.retain(|element| holds(element.section));
     }
 
     /// The strings of an array; empty if it is unset, `None` if it, or an element, has been reported.
@@ -185,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn wrong(expected: &str, found: &'static str) -> Problem {
+pub(super) fn wrong(expected: &str, found: &'static str) -> Problem {
     Problem::WrongType {
         expected: expected.to_owned(),
         found,

@@ -68,7 +68,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
         ),
         (
             "[qqqq]",
-            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log, fence",
+            "hax.toml:8:2: [qqqq]: unknown section; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log, fence, plugins",
         ),
         (
             "[consul.tls]\nca = 1",
@@ -84,7 +84,7 @@ fn unknown_names_are_answered_with_the_nearest_known_one() {
     assert_eq!(
         parse(&format!("endpoint = 1\nzzz = 2\n{MINIMAL}")).unwrap_err(),
         "hax.toml:1:1: endpoint: unknown key; did you mean ha.endpoint?\n\
-         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log, fence"
+         hax.toml:2:1: zzz: unknown key; known here: node, ha, entrypoint, dispatch, consul, retry, http, leader, kv, log, fence, plugins"
     );
 }
 

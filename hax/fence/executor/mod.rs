@@ -33,7 +33,7 @@ use crate::fence::files;
 use crate::fence::model::{Action, DeviceName, Ended, NodeName, Reach, RunResult, Target};
 
 pub use api::{BootInstant, Listed, LocalProcesses, Power, Run, Traits};
-pub(in crate::fence) use guard::AGENT_PATH;
+pub(crate) use guard::AGENT_PATH;
 pub use parameters::DeviceError;
 
 use agent::Agent;

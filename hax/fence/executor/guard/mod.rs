@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-pub(in crate::fence) use wire::AGENT_PATH;
+pub(crate) use wire::AGENT_PATH;
 pub(super) use wire::{Ending, JOB_MAX, Job, Message, Report, Tail, UNKILLABLE};
 
 /// `hax fence-guard`: started by the daemon, and by nobody else.

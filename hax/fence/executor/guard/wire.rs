@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(in super::super) const JOB_MAX: usize = 1 << 20;
 
 /// The search path of agents: where Debian and its relatives have them.
-pub(in crate::fence) const AGENT_PATH: &str =
-    "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+pub(crate) const AGENT_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// How long the guard waits for the end of what it has killed. Only a process that the kernel
 /// does not let go takes longer.

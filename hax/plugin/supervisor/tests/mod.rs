@@ -1,0 +1,3 @@
+mod lives;
+mod plugins;
+mod reloads;
