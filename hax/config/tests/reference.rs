@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{MINIMAL, parse};
+use crate::config::plugin::check_snippet;
 use crate::config::schema::{self, DefaultValue, KeyDoc, Kind, Range};
 use crate::config::{reference, reference_table};
 
@@ -136,12 +137,17 @@ fn the_readme_has_the_reference() {
 }
 
 #[test]
-fn what_the_readme_shows_of_fencing_is_accepted() {
+fn what_the_readme_shows_is_accepted() {
     let readme = include_str!("../../../README.md");
     let blocks = readme.split("```toml\n").skip(1);
-    let shown: String = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
+    let blocks = blocks.filter_map(|block| block.split("```").next());
+    let (snippets, shown): (Vec<_>, Vec<_>) =
+        blocks.partition(|block| block.starts_with("[[umh]]"));
+    assert!(!snippets.is_empty());
+    for snippet in snippets {
+        check_snippet("README.md", snippet).unwrap();
+    }
+    let shown = shown.concat();
     assert!(shown.contains("[[fence.level]]"), "{shown}");
     let config = parse(&format!("{MINIMAL}{shown}")).unwrap();
     let fence = config.fence.unwrap();

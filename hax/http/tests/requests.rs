@@ -91,7 +91,7 @@ async fn a_watch_post_is_answered_with_what_became_of_it() {
 async fn refusals_name_what_where_and_what_to_do() {
     let bridge = Recorder::accepting();
     let router = router(bridge.clone(), &limits());
-    let not_found = "no such resource: /nope; resources are /, /metrics, /v1/status, /v1/dead-letters, /v1/fence and \
+    let not_found = "no such resource: /nope; resources are /, /metrics, /v1/status, /v1/dead-letters, /v1/fence, /v1/plugins and \
                      /watch/{service,checks,nodes,keyprefix}";
     for (request, expected) in [
         (post("/nope", "[]"), expect(404, "not_found", not_found)),
