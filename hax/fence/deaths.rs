@@ -122,7 +122,7 @@ impl DeathRecords {
         let view = self.handle.view();
         for (process, op) in over {
             let is_there = view.processes.get(&process);
-            if is_there.is_none_or(|record| record.value.op.as_str() != op) {
+            if is_there.is_none_or(|record| record.value.op.as_str() > op.as_str()) {
                 continue;
             }
             if let Err(error) = self.delete(process, &op).await {
@@ -141,7 +141,7 @@ impl DeathRecords {
         };
         let record: ProcessRecord = pair.json()?;
         // Else a newer operation has written it, or somebody is about to: the view will say.
-        if record.op.as_str() == op && self.consul.kv().delete_cas(&key, pair.modify_index).await? {
+        if record.op.as_str() <= op && self.consul.kv().delete_cas(&key, pair.modify_index).await? {
             info!(%process, op, "the process has been started anew: it is not confirmed any more");
         }
         Ok(())

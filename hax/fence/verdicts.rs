@@ -35,13 +35,15 @@ pub async fn follow(
 /// a fence.
 fn apply(me: &NodeName, view: &FenceView, verdicts: &mut Verdicts) {
     let unread = |prefix: &str, name: &str| view.malformed.contains_key(&format!("{prefix}{name}"));
-    // Kept until another operation is about the process: a view that is behind must not bring back
-    // the one that is over.
-    let by_another = |process: &Fid, op: &str| {
+    // Kept until a newer operation is about the process: a view that is behind must not bring back
+    // the one that is over, nor may one that was asked for before that one and has ended after it. Clocks
+    // that differ can make a newer one count as old: then the process is not declared FAILED by it, but by the
+    // record of its death, which is this node's own.
+    let by_newer = |process: &Fid, op: &str| {
         let record = view.processes.get(process);
-        record.is_some_and(|record| record.value.op.as_str() != op)
+        record.is_some_and(|record| record.value.op.as_str() > op)
     };
-    verdicts.over.retain(|process, op| !by_another(process, op));
+    verdicts.over.retain(|process, op| !by_newer(process, op));
     let over = &verdicts.over;
     let confirmed = view.processes.iter();
     let confirmed = confirmed.filter(|(process, _)| !over.contains_key(*process));
@@ -130,6 +132,7 @@ mod tests {
         let mut verdicts = on();
         assert!(verdicts.closed().is_some());
         let process = "0x7200000000000001:0x2";
+        let earlier = uuid::Uuid::now_v7().to_string();
         let confirmed = pair(
             &format!("fence/processes/{process}"),
             json!({ "op": uuid::Uuid::now_v7().to_string(), "word": 42 }),
@@ -145,6 +148,11 @@ mod tests {
         // It has been started anew, and the record is still there.
         verdicts.over.insert(process, confirmed.op.clone());
         apply(&me, &view, &mut verdicts);
+        assert!(verdicts.confirmed.is_empty());
+        // An operation that was asked for before the one that is over ends after it.
+        let late = json!({ "op": earlier, "word": 42 });
+        let late = pair(&format!("fence/processes/{process}"), late);
+        apply(&me, &FenceView::parse(&[late]), &mut verdicts);
         assert!(verdicts.confirmed.is_empty());
         let next = json!({ "op": uuid::Uuid::now_v7().to_string(), "word": 43 });
         let next = pair(&format!("fence/processes/{process}"), next);
